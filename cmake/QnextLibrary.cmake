@@ -1,0 +1,47 @@
+# One library per folder of src/. A library sees the headers of its own folder and of the folders it names in DEPS (and
+# theirs), and no others: each gets an include root that holds nothing but a link to its own folder, so an include in a
+# direction that the house does not have is a compile error.
+
+add_library(qnext_flags INTERFACE)
+target_compile_options(qnext_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-qual -Woverloaded-virtual
+  -fno-math-errno -fno-omit-frame-pointer)
+if(QNEXT_WERROR)
+  target_compile_options(qnext_flags INTERFACE -Werror)
+endif()
+if(QNEXT_SANITIZE)
+  target_compile_options(qnext_flags INTERFACE -fsanitize=${QNEXT_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(qnext_flags INTERFACE -fsanitize=${QNEXT_SANITIZE})
+endif()
+
+set(QNEXT_INCLUDE_ROOT ${CMAKE_BINARY_DIR}/include)
+
+# qnext_library(<folder> SOURCES <files> [DEPS <folders>] [LIBS <targets>])
+function(qnext_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  set(root ${QNEXT_INCLUDE_ROOT}/${name})
+  file(MAKE_DIRECTORY ${root})
+  if(NOT EXISTS ${root}/${name})
+    file(CREATE_LINK ${CMAKE_SOURCE_DIR}/src/${name} ${root}/${name} SYMBOLIC)
+  endif()
+  add_library(qnext_${name} STATIC ${ARG_SOURCES})
+  target_include_directories(qnext_${name} PUBLIC ${root})
+  list(TRANSFORM ARG_DEPS PREPEND qnext_ OUTPUT_VARIABLE deps)
+  target_link_libraries(qnext_${name} PUBLIC ${deps} PRIVATE qnext_flags PUBLIC ${ARG_LIBS})
+endfunction()
+
+# qnext_test(<folder> SOURCES <files> [DEPS <folders>]): one test program per folder, its cases registered one by one.
+function(qnext_test name)
+  if(NOT QNEXT_BUILD_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS;LABELS" ${ARGN})
+  list(TRANSFORM ARG_DEPS PREPEND qnext_ OUTPUT_VARIABLE deps)
+  add_executable(${name}_test ${ARG_SOURCES})
+  target_link_libraries(${name}_test PRIVATE ${deps} ${ARG_LIBS} qnext_test_support qnext_flags GTest::gtest_main)
+  target_compile_definitions(${name}_test PRIVATE QNEXT_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  add_test(NAME ${name} COMMAND ${name}_test)
+  if(ARG_LABELS)
+    set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}")
+  endif()
+endfunction()

@@ -1,0 +1,33 @@
+#include "base/file.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <fstream>
+
+namespace qnext {
+namespace {
+
+TEST(File, ReadsAtAPositionAndNamesThePathOnErrors) {
+  const std::string path = ::testing::TempDir() + "/file_test.bin";
+  std::ofstream(path) << "0123456789";
+  Result<File> file = File::Open(path);
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(file->size(), 10);
+  std::array<char, 4> four = {};
+  ASSERT_TRUE(file->Read(3, std::as_writable_bytes(std::span(four))).ok());
+  EXPECT_EQ(std::string(four.data(), 4), "3456");
+  const Status past = file->Read(8, std::as_writable_bytes(std::span(four)));
+  EXPECT_EQ(past.code(), StatusCode::kCorrupt);
+  EXPECT_NE(past.message().find(path), std::string::npos);
+  EXPECT_EQ(ReadFileToString(path).value(), "0123456789");
+  EXPECT_FALSE(ReadFileToString(path, 5).ok());
+}
+
+TEST(File, AbsentAndDirectory) {
+  EXPECT_EQ(File::Open("/no/such/file").status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(File::Open(::testing::TempDir()).status().code(), StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace qnext

@@ -1,0 +1,45 @@
+// A checkpoint folder: sharded or single-file safetensors, opened, distrusted and indexed. docs/checkpoint.md
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "checkpoint/safetensors.h"
+
+namespace qnext {
+
+// The tensors of all shards by name. Immutable after Open; thread-safe (reads carry their own position).
+class Checkpoint {
+ public:
+  // Opens model.safetensors.index.json and its shards, or the single model.safetensors. Every header is checked
+  // (safetensors.h); a shard the index names but that is absent, a tensor the index names but no shard holds (or
+  // another shard holds), and a tensor in two shards are errors.
+  static Result<Checkpoint> Open(const std::string& folder);
+
+  struct Entry {
+    size_t shard = 0;  // index into shards()
+    TensorInfo info;
+  };
+
+  // Null when there is no such tensor.
+  const Entry* Find(std::string_view name) const;
+  const std::map<std::string, Entry, std::less<>>& tensors() const { return tensors_; }
+  const std::vector<SafetensorsFile>& shards() const { return shards_; }
+
+  // Reads a tensor's bytes; `out` must have exactly info.bytes. The tensor must be one of ours.
+  Status Read(const Entry& entry, std::span<std::byte> out) const;
+
+  int64_t total_bytes() const;
+
+ private:
+  std::vector<SafetensorsFile> shards_;
+  std::map<std::string, Entry, std::less<>> tensors_;
+};
+
+}  // namespace qnext

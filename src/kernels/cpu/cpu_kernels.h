@@ -1,0 +1,38 @@
+// The vectorised CPU implementations and the choice among them.
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "hw/cpu_features.h"
+#include "kernels/kernels.h"
+
+namespace qnext {
+
+enum class CpuIsa : uint8_t {
+  kGeneric,     // portable C++, float32 sums
+  kAvx2,        // AVX2 + FMA + F16C
+  kAvxVnni,     // the same with the 256-bit VNNI integer dot product
+  kAvx512Vnni,  // AVX-512 F/BW/VL/DQ + VNNI
+};
+
+std::string_view CpuIsaName(CpuIsa isa);  // "generic", "avx2", "avx-vnni", "avx512-vnni"
+std::optional<CpuIsa> ParseCpuIsa(std::string_view name);
+
+bool CpuIsaSupported(CpuIsa isa, const CpuFeatures& features);
+// The best first.
+std::vector<CpuIsa> SupportedCpuIsas(const CpuFeatures& features);
+
+// The table of one path, whether or not this machine can run it.
+const Kernels& CpuKernels(CpuIsa isa);
+
+// The best supported path that passes its known-answer test (or `wanted`, an error when the machine lacks it or the
+// test fails). Called once at start.
+Result<const Kernels*> SelectCpuKernels(const CpuFeatures& features, std::optional<CpuIsa> wanted);
+
+// Runs the int4 products and the dense product of `kernels` on a fixed small problem and compares with stored answers.
+Status KnownAnswerTest(const Kernels& kernels);
+
+}  // namespace qnext
