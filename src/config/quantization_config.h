@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "tensor/gptq_format.h"
 
 namespace qnext {
 
@@ -18,11 +19,6 @@ struct GptqParams {
   int64_t group_size = 128;  // inputs per scale; -1: one group spans all inputs
   bool symmetric = true;
   bool desc_act = false;
-};
-
-enum class GptqFormat : uint8_t {
-  kV1,  // "gptq": zero points stored minus one
-  kV2,  // "gptq_v2": stored as they are
 };
 
 class QuantizationConfig {

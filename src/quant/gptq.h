@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/status.h"
-#include "config/quantization_config.h"
 #include "tensor/dtype.h"
+#include "tensor/gptq_format.h"
 
 namespace qnext {
 

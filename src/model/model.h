@@ -1,0 +1,72 @@
+// The loaded model and its forward pass on the CPU.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "checkpoint/checkpoint.h"
+#include "config/model_config.h"
+#include "kernels/kernels.h"
+#include "model/sequence_state.h"
+
+namespace qnext {
+
+// The activation format of the int4 products.
+enum class Activations : uint8_t { kFloat32, kInt8 };
+
+struct ModelOptions {
+  Activations activations = Activations::kInt8;
+  KvType kv_type = KvType::kBF16;
+  int64_t max_block_tokens = 512;  // tokens that run through a layer together; longer prompts are cut into such blocks
+  bool chunked_delta_net = true;   // false: prefill runs the recurrence too (for tests)
+};
+
+struct LoadProgress {
+  int64_t bytes_done = 0;
+  int64_t bytes_total = 0;
+};
+
+// What a Forward call gives back, all optional, float32. For tests of the layers, too.
+struct ForwardOutputs {
+  float* logits = nullptr;          // [logit_rows, V] of the last logit_rows tokens
+  int64_t logit_rows = 0;           // 0 .. T
+  float* hidden_states = nullptr;   // [num_layers + 1, T, D]: embedding, layer outputs, the last after the final norm
+  int32_t* experts = nullptr;       // [moe layers, T, top], the router's choice
+  float* expert_weights = nullptr;  // [moe layers, T, top]
+  const int32_t* forced_experts = nullptr;  // [moe layers, T, top]: replaces the router's choice
+  const float* forced_inputs = nullptr;     // [num_layers, T, D]: replaces each layer's input (per-layer checks)
+};
+
+// Weights are immutable after Load; Forward uses workspace of the model, so one thread at a time. `pool` and `kernels`
+// must outlive the model.
+class Model {
+ public:
+  // `progress` is called now and then from the calling thread.
+  static Result<std::unique_ptr<Model>> Load(const Checkpoint& checkpoint, const ModelConfig& config,
+                                             const ModelOptions& options, const Kernels& kernels, ThreadPool& pool,
+                                             const std::function<void(const LoadProgress&)>& progress = nullptr);
+  ~Model();
+
+  const ModelConfig& config() const;
+  int64_t weight_bytes() const;  // resident, after repacking
+
+  std::unique_ptr<SequenceState> NewSequence(int64_t max_tokens) const;
+
+  // Appends `ids` (each in [0, V)) to the sequence. kResourceExhausted if they do not fit into state.max_tokens(); then
+  // nothing has changed. Long inputs run in blocks of max_block_tokens; `cancelled`, if given, is asked between blocks
+  // and ends the call with kCancelled.
+  Status Forward(std::span<const int32_t> ids, SequenceState& state, const ForwardOutputs& outputs,
+                 const std::function<bool()>& cancelled = nullptr);
+
+ private:
+  struct Impl;
+  explicit Model(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace qnext
