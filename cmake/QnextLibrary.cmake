@@ -4,7 +4,7 @@
 
 add_library(qnext_flags INTERFACE)
 target_compile_options(qnext_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-qual -Woverloaded-virtual
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-qual -Woverloaded-virtual -Wno-missing-field-initializers
   -fno-math-errno -fno-omit-frame-pointer)
 if(QNEXT_WERROR)
   target_compile_options(qnext_flags INTERFACE -Werror)

@@ -12,23 +12,17 @@
 #include "checkpoint/checkpoint.h"
 #include "config/model_config.h"
 #include "kernels/kernels.h"
+#include "model/linear.h"
 #include "model/sequence_state.h"
+#include "model/weights.h"
 
 namespace qnext {
-
-// The activation format of the int4 products.
-enum class Activations : uint8_t { kFloat32, kInt8 };
 
 struct ModelOptions {
   Activations activations = Activations::kInt8;
   KvType kv_type = KvType::kBF16;
   int64_t max_block_tokens = 512;  // tokens that run through a layer together; longer prompts are cut into such blocks
   bool chunked_delta_net = true;   // false: prefill runs the recurrence too (for tests)
-};
-
-struct LoadProgress {
-  int64_t bytes_done = 0;
-  int64_t bytes_total = 0;
 };
 
 // What a Forward call gives back, all optional, float32. For tests of the layers, too.
@@ -62,6 +56,10 @@ class Model {
   // and ends the call with kCancelled.
   Status Forward(std::span<const int32_t> ids, SequenceState& state, const ForwardOutputs& outputs,
                  const std::function<bool()>& cancelled = nullptr);
+
+  // Ends draft mode: keeps the first `accepted` tokens run since state.BeginDraft(), as if only they had been run (bit
+  // for bit, the recurrence is replayed).
+  void CommitDraft(SequenceState& state, int64_t accepted);
 
  private:
   struct Impl;

@@ -1,0 +1,313 @@
+// The whole forward pass on the bundled tiny checkpoint, against what Hugging Face's implementation computed in
+// float32.
+#include "model/model.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "compare.h"
+#include "kernels/cpu/cpu_kernels.h"
+
+namespace qnext {
+namespace {
+
+const std::string kTiny = QNEXT_SOURCE_DIR "/models/tiny";
+
+// tests/golden/reference.safetensors, read once.
+class Golden {
+ public:
+  Golden() {
+    Result<SafetensorsFile> file = SafetensorsFile::Open(QNEXT_SOURCE_DIR "/tests/golden/reference.safetensors");
+    QNEXT_CHECK(file.ok(), file.status().message().c_str());
+    for (const TensorInfo& info : file->tensors()) {
+      std::vector<std::byte> raw(static_cast<size_t>(info.bytes));
+      QNEXT_CHECK(file->Read(info, raw).ok(), "golden file");
+      if (info.dtype == DType::kI32) {
+        ints_[info.name].assign(reinterpret_cast<const int32_t*>(raw.data()),
+                                reinterpret_cast<const int32_t*>(raw.data()) + info.bytes / 4);
+      } else {
+        floats_[info.name].assign(reinterpret_cast<const float*>(raw.data()),
+                                  reinterpret_cast<const float*>(raw.data()) + info.bytes / 4);
+      }
+    }
+  }
+  const std::vector<int32_t>& ids(int prompt) const { return ints_.at(std::to_string(prompt) + ".input_ids"); }
+  const std::vector<int32_t>& greedy(int prompt) const { return ints_.at(std::to_string(prompt) + ".greedy_ids"); }
+  const std::vector<float>& logits(int prompt) const { return floats_.at(std::to_string(prompt) + ".logits"); }
+  const std::vector<float>& hidden(int prompt) const { return floats_.at(std::to_string(prompt) + ".hidden_states"); }
+
+ private:
+  std::map<std::string, std::vector<float>> floats_;
+  std::map<std::string, std::vector<int32_t>> ints_;
+};
+
+const Golden& TheGolden() {
+  static const Golden golden;
+  return golden;
+}
+
+struct Loaded {
+  ThreadPool pool{2};
+  std::unique_ptr<Model> model;
+
+  explicit Loaded(const ModelOptions& options, const Kernels& kernels) {
+    Result<Checkpoint> checkpoint = Checkpoint::Open(kTiny);
+    QNEXT_CHECK(checkpoint.ok(), checkpoint.status().message().c_str());
+    Result<ModelConfig> config = LoadModelConfig(kTiny);
+    QNEXT_CHECK(config.ok(), config.status().message().c_str());
+    Result<std::unique_ptr<Model>> loaded = Model::Load(*checkpoint, *config, options, kernels, pool);
+    QNEXT_CHECK(loaded.ok(), loaded.status().message().c_str());
+    model = std::move(loaded).value();
+  }
+
+  int64_t vocab() const { return model->config().vocab_size; }
+  int64_t width() const { return model->config().hidden_size; }
+
+  // Logits [T, V] of ids on a fresh sequence, fed in pieces of `piece` tokens (0: all at once).
+  std::vector<float> Logits(const std::vector<int32_t>& ids, size_t piece = 0) {
+    auto state = model->NewSequence(static_cast<int64_t>(ids.size()));
+    std::vector<float> logits(ids.size() * static_cast<size_t>(vocab()));
+    const size_t step = piece == 0 ? ids.size() : piece;
+    for (size_t at = 0; at < ids.size(); at += step) {
+      const size_t n = std::min(step, ids.size() - at);
+      const Status status = model->Forward(
+          {ids.data() + at, n}, *state,
+          {.logits = logits.data() + at * static_cast<size_t>(vocab()), .logit_rows = static_cast<int64_t>(n)});
+      QNEXT_CHECK(status.ok(), status.message().c_str());
+    }
+    return logits;
+  }
+
+  // Logits of the last of `ids`, appended to `state`.
+  std::vector<float> Append(SequenceState& state, const std::vector<int32_t>& ids) {
+    std::vector<float> logits(static_cast<size_t>(vocab()));
+    QNEXT_CHECK(model->Forward(ids, state, {.logits = logits.data(), .logit_rows = 1}).ok(), "forward");
+    return logits;
+  }
+};
+
+const Kernels& BestKernels() {
+  Result<const Kernels*> kernels = SelectCpuKernels(DetectCpuFeatures(), std::nullopt);
+  QNEXT_CHECK(kernels.ok(), "no kernels");
+  return **kernels;
+}
+
+constexpr ModelOptions kFloat = {.activations = Activations::kFloat32, .kv_type = KvType::kF32};
+constexpr ModelOptions kInt8 = {.activations = Activations::kInt8, .kv_type = KvType::kBF16};
+
+// numerics.md: the arg-max equals the reference's wherever its top-2 gap is at least `gap`.
+void ExpectArgMax(const std::vector<float>& actual, const std::vector<float>& expected, size_t vocab, float gap) {
+  for (size_t t = 0; t < expected.size() / vocab; ++t) {
+    const auto row = expected.begin() + static_cast<std::ptrdiff_t>(t * vocab);
+    const auto best = std::max_element(row, row + static_cast<std::ptrdiff_t>(vocab));
+    float second = -INFINITY;
+    for (auto it = row; it != row + static_cast<std::ptrdiff_t>(vocab); ++it) {
+      if (it != best) second = std::max(second, *it);
+    }
+    if (*best - second < gap) continue;
+    const auto mine = actual.begin() + static_cast<std::ptrdiff_t>(t * vocab);
+    const auto my_best = std::max_element(mine, mine + static_cast<std::ptrdiff_t>(vocab));
+    EXPECT_EQ(my_best - mine, best - row) << "position " << t << ", reference gap " << *best - second;
+  }
+}
+
+double CrossEntropy(const std::vector<float>& logits, const std::vector<int32_t>& ids, size_t vocab) {
+  double sum = 0;
+  for (size_t t = 0; t + 1 < ids.size(); ++t) {
+    const float* row = logits.data() + t * vocab;
+    const double top = *std::max_element(row, row + vocab);
+    double total = 0;
+    for (size_t v = 0; v < vocab; ++v) total += std::exp(static_cast<double>(row[v]) - top);
+    sum += top + std::log(total) - static_cast<double>(row[static_cast<size_t>(ids[t + 1])]);
+  }
+  return sum / static_cast<double>(ids.size() - 1);
+}
+
+void ExpectAgreesWithReferences(Loaded& loaded, double limit, float gap) {
+  for (int prompt = 0; prompt < 4; ++prompt) {
+    const std::vector<int32_t>& ids = TheGolden().ids(prompt);
+    const std::vector<float> logits = loaded.Logits(ids);
+    EXPECT_TRUE(RelativeErrorWithin(logits, TheGolden().logits(prompt), limit)) << "prompt " << prompt;
+    const size_t vocab = static_cast<size_t>(loaded.vocab());
+    ExpectArgMax(logits, TheGolden().logits(prompt), vocab, gap);
+    EXPECT_NEAR(CrossEntropy(logits, ids, vocab), CrossEntropy(TheGolden().logits(prompt), ids, vocab), 0.02);
+  }
+}
+
+TEST(Golden, ScalarReferenceKernels) {
+  Loaded loaded(kFloat, ReferenceKernels());
+  ExpectAgreesWithReferences(loaded, 1e-4, 0);
+}
+
+TEST(Golden, EveryCpuPathInFloat32) {
+  for (CpuIsa isa : SupportedCpuIsas(DetectCpuFeatures())) {
+    SCOPED_TRACE(CpuIsaName(isa));
+    Loaded loaded(kFloat, CpuKernels(isa));
+    ExpectAgreesWithReferences(loaded, 1e-4, 0);
+  }
+}
+
+TEST(Golden, EveryCpuPathInInt8) {
+  for (CpuIsa isa : SupportedCpuIsas(DetectCpuFeatures())) {
+    SCOPED_TRACE(CpuIsaName(isa));
+    Loaded loaded(kInt8, CpuKernels(isa));
+    ExpectAgreesWithReferences(loaded, 2.5e-2, 0.25f);
+  }
+}
+
+TEST(Golden, ScalarReferenceKernelsInInt8) {
+  Loaded loaded(kInt8, ReferenceKernels());
+  ExpectAgreesWithReferences(loaded, 2.5e-2, 0.25f);
+}
+
+TEST(Golden, HiddenStatesOfEveryLayer) {
+  Loaded loaded(kFloat, BestKernels());
+  for (int prompt = 0; prompt < 2; ++prompt) {
+    const std::vector<int32_t>& ids = TheGolden().ids(prompt);
+    const size_t row = ids.size() * static_cast<size_t>(loaded.width());
+    const size_t rows = static_cast<size_t>(loaded.model->config().num_layers) + 1;
+    std::vector<float> hidden(rows * row);
+    auto state = loaded.model->NewSequence(static_cast<int64_t>(ids.size()));
+    ASSERT_TRUE(loaded.model->Forward(ids, *state, {.hidden_states = hidden.data()}).ok());
+    for (size_t l = 0; l < rows; ++l) {
+      EXPECT_TRUE(RelativeErrorWithin(std::span(hidden).subspan(l * row, row),
+                                      std::span(TheGolden().hidden(prompt)).subspan(l * row, row), 1e-4))
+          << "prompt " << prompt << " hidden state " << l;
+    }
+  }
+}
+
+TEST(Golden, GreedyTextUpToTheFirstEndOfSequence) {
+  for (const ModelOptions& options : {kFloat, kInt8}) {
+    Loaded loaded(options, BestKernels());
+    const int32_t end = static_cast<int32_t>(loaded.model->config().eos_token_ids.front());
+    for (int prompt = 1; prompt < 4; ++prompt) {
+      auto state = loaded.model->NewSequence(512);
+      std::vector<float> logits = loaded.Append(*state, TheGolden().ids(prompt));
+      for (int32_t expected : TheGolden().greedy(prompt)) {
+        const int32_t token = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+        ASSERT_EQ(token, expected) << "prompt " << prompt;
+        if (token == end) break;
+        logits = loaded.Append(*state, {token});
+      }
+    }
+  }
+}
+
+TEST(Schedules, PiecesAndChunksAgreeWithOneShot) {
+  const std::vector<int32_t>& ids = TheGolden().ids(3);
+  Loaded loaded(kFloat, BestKernels());
+  const std::vector<float> whole = loaded.Logits(ids);
+  for (size_t piece : {size_t{1}, size_t{7}, size_t{64}, size_t{100}}) {
+    EXPECT_TRUE(RelativeErrorWithin(loaded.Logits(ids, piece), whole, 1e-4)) << "pieces of " << piece;
+  }
+  ModelOptions options = kFloat;
+  options.chunked_delta_net = false;
+  Loaded recurrent(options, BestKernels());
+  EXPECT_TRUE(RelativeErrorWithin(recurrent.Logits(ids), whole, 1e-4));
+  options = kFloat;
+  options.max_block_tokens = 33;
+  Loaded blocks(options, BestKernels());
+  EXPECT_TRUE(RelativeErrorWithin(blocks.Logits(ids), whole, 1e-4));
+}
+
+TEST(Schedules, TwoRunsAndAnyNumberOfThreadsAreBitEqual) {
+  const std::vector<int32_t>& ids = TheGolden().ids(3);
+  Loaded loaded(kInt8, BestKernels());
+  const std::vector<float> first = loaded.Logits(ids);
+  EXPECT_EQ(loaded.Logits(ids), first);
+  ThreadPool one(1);
+  const Checkpoint checkpoint = Checkpoint::Open(kTiny).value();
+  const ModelConfig config = LoadModelConfig(kTiny).value();
+  auto model = Model::Load(checkpoint, config, kInt8, BestKernels(), one).value();
+  auto state = model->NewSequence(512);
+  std::vector<float> logits(first.size());
+  ASSERT_TRUE(
+      model->Forward(ids, *state, {.logits = logits.data(), .logit_rows = static_cast<int64_t>(ids.size())}).ok());
+  EXPECT_EQ(logits, first);
+}
+
+TEST(State, RestoreContinuesBitForBit) {
+  const std::vector<int32_t>& ids = TheGolden().ids(3);
+  Loaded loaded(kInt8, BestKernels());
+  // Cuts on and off a page border, and the same state used on for something else in between.
+  for (size_t cut : {size_t{5}, size_t{64}, size_t{100}}) {
+    auto state = loaded.model->NewSequence(512);
+    loaded.Append(*state, {ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(cut)});
+    const auto snapshot = state->Snapshot();
+    const std::vector<int32_t> rest(ids.begin() + static_cast<std::ptrdiff_t>(cut), ids.end());
+    const std::vector<float> expected = loaded.Append(*state, rest);
+    state->Restore(*snapshot);
+    EXPECT_EQ(state->tokens(), static_cast<int64_t>(cut));
+    loaded.Append(*state, {1, 2, 3});
+    state->Restore(*snapshot);
+    EXPECT_EQ(loaded.Append(*state, rest), expected) << "cut at " << cut;
+    auto other = loaded.model->NewSequence(512);
+    other->Restore(*snapshot);
+    EXPECT_EQ(loaded.Append(*other, rest), expected) << "restored into another state, cut at " << cut;
+  }
+}
+
+TEST(State, CommitKeepsExactlyTheAcceptedTokens) {
+  const std::vector<int32_t>& ids = TheGolden().ids(3);
+  const std::vector<int32_t> prompt(ids.begin(), ids.begin() + 62);  // the draft crosses a page border
+  const std::vector<int32_t> draft(ids.begin() + 62, ids.begin() + 68);
+  Loaded loaded(kInt8, BestKernels());
+  for (size_t accepted = 0; accepted <= draft.size(); ++accepted) {
+    auto plain = loaded.model->NewSequence(512);
+    loaded.Append(*plain, prompt);
+    for (size_t i = 0; i < accepted; ++i) loaded.Append(*plain, {draft[i]});
+    auto drafted = loaded.model->NewSequence(512);
+    loaded.Append(*drafted, prompt);
+    drafted->BeginDraft();
+    for (int32_t id : draft) loaded.Append(*drafted, {id});
+    loaded.model->CommitDraft(*drafted, static_cast<int64_t>(accepted));
+    EXPECT_EQ(drafted->tokens(), plain->tokens());
+    const std::vector<int32_t> next = {17, 4, 99};
+    EXPECT_EQ(loaded.Append(*drafted, next), loaded.Append(*plain, next)) << accepted << " accepted";
+  }
+}
+
+TEST(State, AVerifiedBatchAgreesWithSteps) {
+  const std::vector<int32_t>& ids = TheGolden().ids(3);
+  Loaded loaded(kFloat, BestKernels());
+  auto plain = loaded.model->NewSequence(512);
+  loaded.Append(*plain, {ids.begin(), ids.begin() + 64});
+  auto drafted = loaded.model->NewSequence(512);
+  loaded.Append(*drafted, {ids.begin(), ids.begin() + 60});
+  drafted->BeginDraft();
+  loaded.Append(*drafted, {ids.begin() + 60, ids.begin() + 68});
+  loaded.model->CommitDraft(*drafted, 4);
+  EXPECT_TRUE(RelativeErrorWithin(loaded.Append(*drafted, {5}), loaded.Append(*plain, {5}), 1e-4));
+}
+
+TEST(State, TheContextIsALimitNotACrash) {
+  Loaded loaded(kInt8, BestKernels());
+  auto state = loaded.model->NewSequence(10);
+  loaded.Append(*state, {1, 2, 3, 4, 5, 6, 7, 8});
+  std::vector<float> logits(static_cast<size_t>(loaded.vocab()));
+  const std::vector<int32_t> three = {9, 10, 11};
+  const Status status = loaded.model->Forward(three, *state, {.logits = logits.data(), .logit_rows = 1});
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(state->tokens(), 8);
+  loaded.Append(*state, {9, 10});
+}
+
+TEST(State, PrefillCanBeCancelledBetweenBlocks) {
+  ModelOptions options = kInt8;
+  options.max_block_tokens = 16;
+  Loaded loaded(options, BestKernels());
+  auto state = loaded.model->NewSequence(512);
+  const Status status = loaded.model->Forward(TheGolden().ids(3), *state, {}, [&] { return state->tokens() >= 48; });
+  EXPECT_EQ(status.code(), StatusCode::kCancelled);
+  EXPECT_EQ(state->tokens(), 48);
+}
+
+}  // namespace
+}  // namespace qnext

@@ -1,0 +1,36 @@
+// Memory for weights: large zeroed mappings on huge pages where the kernel grants them, handed out piece by piece.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+namespace qnext {
+
+// Pieces live as long as the arena. Thread-safe. An allocation that the system refuses ends the process (QNEXT_CHECK).
+class WeightArena {
+ public:
+  WeightArena() = default;
+  ~WeightArena();
+  WeightArena(const WeightArena&) = delete;
+  WeightArena& operator=(const WeightArena&) = delete;
+
+  // `bytes` zeroed bytes on a multiple of 64.
+  std::byte* Allocate(int64_t bytes);
+  int64_t allocated_bytes() const;
+
+ private:
+  struct Mapping {
+    std::byte* data;
+    int64_t bytes;
+  };
+
+  mutable std::mutex mutex_;
+  std::vector<Mapping> mappings_;
+  std::byte* next_ = nullptr;
+  int64_t left_ = 0;
+  int64_t allocated_ = 0;
+};
+
+}  // namespace qnext

@@ -1,0 +1,295 @@
+#include "model/weights.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "checkpoint/tensor_list.h"
+#include "quant/gptq.h"
+
+namespace qnext {
+namespace {
+
+// Where each name of the tensor list lands.
+struct Destinations {
+  std::unordered_map<std::string, Linear*> linears;        // by module name
+  std::unordered_map<std::string, const float**> vectors;  // by tensor name
+};
+
+void BindMlp(const std::string& prefix, MlpWeights& mlp, Destinations& to) {
+  to.linears[prefix + "gate_proj"] = &mlp.gate_proj;
+  to.linears[prefix + "up_proj"] = &mlp.up_proj;
+  to.linears[prefix + "down_proj"] = &mlp.down_proj;
+}
+
+void BindMixer(const std::string& prefix, LayerKind kind, LayerWeights& layer, Destinations& to) {
+  if (kind == LayerKind::kFullAttention) {
+    AttentionWeights& a = layer.self_attn;
+    const std::string p = prefix + "self_attn.";
+    to.linears[p + "q_proj"] = &a.q_proj;
+    to.linears[p + "k_proj"] = &a.k_proj;
+    to.linears[p + "v_proj"] = &a.v_proj;
+    to.linears[p + "o_proj"] = &a.o_proj;
+    to.vectors[p + "q_norm.weight"] = &a.q_norm;
+    to.vectors[p + "k_norm.weight"] = &a.k_norm;
+    return;
+  }
+  DeltaNetWeights& d = layer.linear_attn;
+  const std::string p = prefix + "linear_attn.";
+  to.linears[p + "in_proj_qkvz"] = &d.in_proj_qkvz;
+  to.linears[p + "in_proj_ba"] = &d.in_proj_ba;
+  to.linears[p + "out_proj"] = &d.out_proj;
+  to.vectors[p + "conv1d.weight"] = &d.conv1d;
+  to.vectors[p + "A_log"] = &d.a_log;
+  to.vectors[p + "dt_bias"] = &d.dt_bias;
+  to.vectors[p + "norm.weight"] = &d.norm;
+}
+
+Destinations Bind(const ModelConfig& config, ModelWeights& weights) {
+  Destinations to;
+  to.linears["model.embed_tokens"] = &weights.embed_tokens;
+  to.linears["lm_head"] = &weights.lm_head;
+  to.vectors["model.norm.weight"] = &weights.norm;
+  weights.layers.resize(static_cast<size_t>(config.num_layers));
+  for (size_t i = 0; i < weights.layers.size(); ++i) {
+    LayerWeights& layer = weights.layers[i];
+    const std::string prefix = fmt::format("model.layers.{}.", i);
+    to.vectors[prefix + "input_layernorm.weight"] = &layer.input_layernorm;
+    to.vectors[prefix + "post_attention_layernorm.weight"] = &layer.post_attention_layernorm;
+    BindMixer(prefix, config.layer_kinds[i], layer, to);
+    if (!config.layer_is_moe[i]) {
+      BindMlp(prefix + "mlp.", layer.mlp, to);
+      continue;
+    }
+    to.linears[prefix + "mlp.gate"] = &layer.moe.router;
+    to.linears[prefix + "mlp.shared_expert_gate"] = &layer.moe.shared_expert_gate;
+    BindMlp(prefix + "mlp.shared_expert.", layer.moe.shared_expert, to);
+    layer.moe.experts.resize(static_cast<size_t>(config.num_experts));
+    for (size_t e = 0; e < layer.moe.experts.size(); ++e) {
+      BindMlp(fmt::format("{}mlp.experts.{}.", prefix, e), layer.moe.experts[e], to);
+    }
+  }
+  return to;
+}
+
+// One module's GPTQ tensors, read into memory of their own.
+struct GptqBytes {
+  std::vector<int32_t> qweight, qzeros, g_idx;
+  std::vector<uint16_t> scales;
+  GptqTensors tensors;
+};
+
+class Loader {
+ public:
+  Loader(const Checkpoint& checkpoint, const ModelConfig& config, ModelWeights& weights)
+      : checkpoint_(checkpoint), config_(config), weights_(weights), to_(Bind(config, weights)) {}
+
+  Status Run(ThreadPool& pool, const std::function<void(const LoadProgress&)>& progress);
+
+ private:
+  // What one thread loads in one go: a vector, a linear, or the three linears of an MLP (whose orders depend on each
+  // other).
+  struct Unit {
+    const ExpectedTensor* first;
+    size_t count;
+  };
+
+  Status LoadUnit(const Unit& unit);
+  Status LoadVector(const ExpectedTensor& expected);
+  Status LoadLinear(const ExpectedTensor& expected);
+  Status LoadMlp(const ExpectedTensor* gate_up_down);
+  Status LoadDense(const ExpectedTensor& expected, Linear& out);
+  Result<GptqBytes> ReadGptq(const ExpectedTensor& expected);
+  void Pack(const GptqBytes& bytes, std::span<const int32_t> input_permutation,
+            std::span<const int32_t> row_permutation, Linear& out);
+  std::span<const int32_t> Keep(const std::vector<int32_t>& permutation);
+
+  template <typename T>
+  Status ReadInto(const std::string& name, std::vector<T>& out) {
+    const Checkpoint::Entry* entry = checkpoint_.Find(name);
+    QNEXT_CHECK(entry != nullptr, "CheckTensors has found this tensor");
+    out.resize(static_cast<size_t>(entry->info.bytes) / sizeof(T));
+    bytes_done_ += entry->info.bytes;
+    return checkpoint_.Read(*entry, std::as_writable_bytes(std::span(out)));
+  }
+
+  Linear& Destination(const ExpectedTensor& expected) const {
+    const auto found = to_.linears.find(expected.name);
+    QNEXT_CHECK(found != to_.linears.end(), "every linear of the tensor list has a place");
+    return *found->second;
+  }
+
+  const Checkpoint& checkpoint_;
+  const ModelConfig& config_;
+  ModelWeights& weights_;
+  Destinations to_;
+  std::atomic<int64_t> bytes_done_{0};
+};
+
+bool EndsWith(std::string_view text, std::string_view suffix) {
+  return text.size() >= suffix.size() && text.substr(text.size() - suffix.size()) == suffix;
+}
+
+Status Loader::Run(ThreadPool& pool, const std::function<void(const LoadProgress&)>& progress) {
+  const std::vector<ExpectedTensor> list = ExpectedTensors(config_);
+  std::vector<Unit> units;
+  for (size_t i = 0; i < list.size();) {
+    const bool mlp = list[i].role == TensorRole::kLinear && EndsWith(list[i].name, "gate_proj");
+    QNEXT_CHECK(!mlp || (i + 2 < list.size() && EndsWith(list[i + 1].name, "up_proj") &&
+                         EndsWith(list[i + 2].name, "down_proj")),
+                "an MLP is listed as gate, up, down");
+    units.push_back({&list[i], mlp ? size_t{3} : size_t{1}});
+    i += units.back().count;
+  }
+  std::vector<Status> status(units.size());
+  std::atomic<bool> failed{false};
+  const LoadProgress total = {.bytes_total = checkpoint_.total_bytes()};
+  pool.ParallelFor(static_cast<int64_t>(units.size()), 1, [&](Range part, int thread) {
+    for (int64_t i = part.begin; i < part.end && !failed; ++i) {
+      status[static_cast<size_t>(i)] = LoadUnit(units[static_cast<size_t>(i)]);
+      if (!status[static_cast<size_t>(i)].ok()) failed = true;
+      if (thread == 0 && progress) progress({.bytes_done = bytes_done_, .bytes_total = total.bytes_total});
+    }
+  });
+  for (const Status& one : status) QNEXT_RETURN_IF_ERROR(one);
+  for (LayerWeights& layer : weights_.layers) {
+    layer.moe.separate_up = std::ranges::any_of(layer.moe.experts, [](const MlpWeights& expert) {
+      return expert.gate_proj.is_int4() != expert.up_proj.is_int4() ||
+             expert.gate_proj.permutation.data() != expert.up_proj.permutation.data();
+    });
+  }
+  if (config_.tie_word_embeddings) weights_.lm_head = weights_.embed_tokens;
+  if (progress) progress({.bytes_done = total.bytes_total, .bytes_total = total.bytes_total});
+  return Status();
+}
+
+Status Loader::LoadUnit(const Unit& unit) {
+  if (unit.count == 3) return LoadMlp(unit.first);
+  return unit.first->role == TensorRole::kVector ? LoadVector(*unit.first) : LoadLinear(*unit.first);
+}
+
+Status Loader::LoadVector(const ExpectedTensor& expected) {
+  const auto place = to_.vectors.find(expected.name);
+  QNEXT_CHECK(place != to_.vectors.end(), "every vector of the tensor list has a place");
+  std::vector<std::byte> raw;
+  QNEXT_RETURN_IF_ERROR(ReadInto(expected.name, raw));
+  const TensorInfo& info = checkpoint_.Find(expected.name)->info;
+  const int64_t n = *info.shape.Elements();
+  float* out = reinterpret_cast<float*>(weights_.arena.Allocate(n * 4));
+  for (int64_t i = 0; i < n; ++i) {
+    uint16_t half = 0;
+    if (info.dtype == DType::kF32) {
+      std::memcpy(&out[i], &raw[static_cast<size_t>(i) * 4], 4);
+    } else {
+      std::memcpy(&half, &raw[static_cast<size_t>(i) * 2], 2);
+      out[i] = info.dtype == DType::kBF16 ? BF16ToFloat(half) : F16ToFloat(half);
+    }
+    if (!std::isfinite(out[i])) return Corrupt(fmt::format("{}: element {} is not finite", expected.name, i));
+  }
+  *place->second = out;
+  return Status();
+}
+
+Status Loader::LoadDense(const ExpectedTensor& expected, Linear& out) {
+  // The embedding is listed under its tensor name, a linear under its module name.
+  const std::string name = EndsWith(expected.name, ".weight") ? expected.name : expected.name + ".weight";
+  const Checkpoint::Entry* entry = checkpoint_.Find(name);
+  QNEXT_CHECK(entry != nullptr, "CheckTensors has found this tensor");
+  std::byte* data = weights_.arena.Allocate(entry->info.bytes);
+  QNEXT_RETURN_IF_ERROR(checkpoint_.Read(*entry, {data, static_cast<size_t>(entry->info.bytes)}));
+  bytes_done_ += entry->info.bytes;
+  out = {.in = expected.shape[1], .out = expected.shape[0], .dtype = entry->info.dtype, .dense = data};
+  return Status();
+}
+
+Result<GptqBytes> Loader::ReadGptq(const ExpectedTensor& expected) {
+  const std::string& module = expected.name;
+  GptqBytes bytes;
+  QNEXT_RETURN_IF_ERROR(ReadInto(module + ".qweight", bytes.qweight));
+  QNEXT_RETURN_IF_ERROR(ReadInto(module + ".qzeros", bytes.qzeros));
+  QNEXT_RETURN_IF_ERROR(ReadInto(module + ".scales", bytes.scales));
+  if (checkpoint_.Find(module + ".g_idx") != nullptr) QNEXT_RETURN_IF_ERROR(ReadInto(module + ".g_idx", bytes.g_idx));
+  const TensorInfo& scales = checkpoint_.Find(module + ".scales")->info;
+  bytes.tensors = {.in = expected.shape[1],
+                   .out = expected.shape[0],
+                   .groups = scales.shape[0],
+                   .qweight = bytes.qweight,
+                   .qzeros = bytes.qzeros,
+                   .scales = bytes.scales,
+                   .scale_dtype = scales.dtype,
+                   .g_idx = bytes.g_idx,
+                   .format = config_.quantization->format()};
+  const Status valid = ValidateGptq(bytes.tensors);
+  if (!valid.ok()) return valid.WithContext(module);
+  const std::optional<GptqParams> params = config_.quantization->ForModule(module);
+  QNEXT_CHECK(params.has_value(), "CheckTensors has compared storage and configuration");
+  if (params->symmetric && Int4LayoutFor(bytes.tensors).has_zeros) {
+    return Corrupt(fmt::format("{}.qzeros: the configuration says sym, but a zero point differs from 8", module));
+  }
+  return bytes;
+}
+
+std::span<const int32_t> Loader::Keep(const std::vector<int32_t>& permutation) {
+  if (permutation.empty()) return {};
+  auto* copy = reinterpret_cast<int32_t*>(weights_.arena.Allocate(static_cast<int64_t>(permutation.size()) * 4));
+  std::copy(permutation.begin(), permutation.end(), copy);
+  return {copy, permutation.size()};
+}
+
+void Loader::Pack(const GptqBytes& bytes, std::span<const int32_t> input_permutation,
+                  std::span<const int32_t> row_permutation, Linear& out) {
+  const Int4Layout layout = Int4LayoutFor(bytes.tensors);
+  std::byte* data = weights_.arena.Allocate(layout.bytes());
+  PackInt4(bytes.tensors, layout, input_permutation, row_permutation, data);
+  out = {
+      .in = layout.in, .out = layout.out, .int4 = {.layout = layout, .data = data}, .permutation = input_permutation};
+}
+
+Status Loader::LoadLinear(const ExpectedTensor& expected) {
+  if (expected.role == TensorRole::kEmbedding) return LoadDense(expected, weights_.embed_tokens);
+  Linear& out = Destination(expected);
+  if (StoredFormat(checkpoint_, expected.name) == LinearFormat::kDense) return LoadDense(expected, out);
+  QNEXT_ASSIGN_OR_RETURN(const GptqBytes bytes, ReadGptq(expected));
+  Pack(bytes, Keep(Int4InputPermutation(bytes.tensors)), {}, out);
+  return Status();
+}
+
+Status Loader::LoadMlp(const ExpectedTensor* gate_up_down) {
+  const bool all_int4 = std::all_of(gate_up_down, gate_up_down + 3, [&](const ExpectedTensor& expected) {
+    return StoredFormat(checkpoint_, expected.name) == LinearFormat::kGptq;
+  });
+  if (!all_int4) {
+    for (int i = 0; i < 3; ++i) QNEXT_RETURN_IF_ERROR(LoadLinear(gate_up_down[i]));
+    return Status();
+  }
+  QNEXT_ASSIGN_OR_RETURN(const GptqBytes gate, ReadGptq(gate_up_down[0]));
+  QNEXT_ASSIGN_OR_RETURN(const GptqBytes up, ReadGptq(gate_up_down[1]));
+  QNEXT_ASSIGN_OR_RETURN(const GptqBytes down, ReadGptq(gate_up_down[2]));
+  // Rows of gate and up come out in the order in which down reads its inputs, so nothing is gathered between them.
+  const std::vector<int32_t> down_order = Int4InputPermutation(down.tensors);
+  const std::vector<int32_t> gate_order = Int4InputPermutation(gate.tensors);
+  const std::vector<int32_t> up_order = Int4InputPermutation(up.tensors);
+  const std::span<const int32_t> gate_kept = Keep(gate_order);
+  Pack(gate, gate_kept, down_order, Destination(gate_up_down[0]));
+  Pack(up, up_order == gate_order ? gate_kept : Keep(up_order), down_order, Destination(gate_up_down[1]));
+  Linear& down_out = Destination(gate_up_down[2]);
+  Pack(down, down_order, {}, down_out);
+  down_out.permutation = {};
+  return Status();
+}
+
+}  // namespace
+
+Status LoadWeights(const Checkpoint& checkpoint, const ModelConfig& config, ThreadPool& pool,
+                   const std::function<void(const LoadProgress&)>& progress, ModelWeights& weights) {
+  return Loader(checkpoint, config, weights).Run(pool, progress);
+}
+
+}  // namespace qnext

@@ -1,0 +1,82 @@
+// The weights of a model in the places and layouts the forward pass reads them from.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "checkpoint/checkpoint.h"
+#include "config/model_config.h"
+#include "model/linear.h"
+#include "model/weight_arena.h"
+
+namespace qnext {
+
+struct LoadProgress {
+  int64_t bytes_done = 0;
+  int64_t bytes_total = 0;
+};
+
+// One silu-gated MLP: a routed expert, a shared expert or a dense layer.
+struct MlpWeights {
+  Linear gate_proj;  // [I, D]
+  Linear up_proj;    // [I, D]
+  Linear down_proj;  // [D, I]; its input order is folded into the rows of gate and up where those are int4
+};
+
+struct DeltaNetWeights {
+  Linear in_proj_qkvz;             // [2*K*S + 2*H*S, D]
+  Linear in_proj_ba;               // [2*H, D]
+  Linear out_proj;                 // [D, H*S]
+  const float* conv1d = nullptr;   // [C, 4]
+  const float* a_log = nullptr;    // [H]
+  const float* dt_bias = nullptr;  // [H]
+  const float* norm = nullptr;     // [S]
+};
+
+struct AttentionWeights {
+  Linear q_proj;                  // [Hq*2*Dh, D] query and gate
+  Linear k_proj;                  // [Hkv*Dh, D]
+  Linear v_proj;                  // [Hkv*Dh, D]
+  Linear o_proj;                  // [D, Hq*Dh]
+  const float* q_norm = nullptr;  // [Dh]
+  const float* k_norm = nullptr;  // [Dh]
+};
+
+struct MoeWeights {
+  Linear router;                    // [E, D]
+  std::vector<MlpWeights> experts;  // [E]
+  MlpWeights shared_expert;
+  Linear shared_expert_gate;  // [1, D]
+  // Some expert's up_proj wants its input in another form than its gate_proj.
+  bool separate_up = false;
+};
+
+struct LayerWeights {
+  const float* input_layernorm = nullptr;           // [D]
+  const float* post_attention_layernorm = nullptr;  // [D]
+  DeltaNetWeights linear_attn;                      // of a linear-attention layer
+  AttentionWeights self_attn;                       // of a full-attention layer
+  MoeWeights moe;                                   // of a MoE layer
+  MlpWeights mlp;                                   // of a dense layer
+};
+
+// Immutable after loading; owns its memory.
+struct ModelWeights {
+  WeightArena arena;
+  Linear embed_tokens;  // [V, D] always dense: a table of rows
+  std::vector<LayerWeights> layers;
+  const float* norm = nullptr;  // [D]
+  Linear lm_head;               // [V, D]
+};
+
+// Reads every tensor of ExpectedTensors into its final layout, in parallel. The checkpoint must have passed
+// CheckTensors; what only the contents can show (zero points of a symmetric module, group indices, scales that are not
+// finite) is an error here that names the module. `progress` is called from the calling thread.
+Status LoadWeights(const Checkpoint& checkpoint, const ModelConfig& config, ThreadPool& pool,
+                   const std::function<void(const LoadProgress&)>& progress, ModelWeights& weights);
+
+}  // namespace qnext
