@@ -1,25 +1,65 @@
 #include "base/thread_pool.h"
 
+#include <pthread.h>
+#include <sched.h>
+
 #include <algorithm>
 
 #include "base/check.h"
 
 namespace qnext {
+namespace {
 
-ThreadPool::ThreadPool(int threads) {
-  QNEXT_CHECK(threads >= 1, "a thread pool needs at least the calling thread");
-  workers_.reserve(static_cast<size_t>(threads - 1));
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { Worker(i); });
+void Pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+// Pinning is an optimisation: a CPU that the system refuses (a cgroup that changed since) leaves the thread where it
+// is.
+void PinTo(pthread_t thread, const std::vector<int>& cpus, size_t index) {
+  if (index >= cpus.size()) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<size_t>(cpus[index]), &set);
+  (void)pthread_setaffinity_np(thread, sizeof(set), &set);
+}
+
+// Polls until `done()` or until `limit` has passed; true if done.
+template <typename Done>
+bool SpinUntil(std::chrono::microseconds limit, const Done& done) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  do {
+    for (int i = 0; i < 64; ++i) {
+      if (done()) return true;
+      Pause();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return done();
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(ThreadPoolOptions options) : options_(std::move(options)) {
+  QNEXT_CHECK(options_.threads >= 1, "a thread pool needs at least the calling thread");
+  workers_.reserve(static_cast<size_t>(options_.threads - 1));
+  for (int i = 1; i < options_.threads; ++i) {
+    workers_.emplace_back([this, i] { Worker(i); });
+    PinTo(workers_.back().native_handle(), options_.cpus, static_cast<size_t>(i));
+  }
 }
 
 ThreadPool::~ThreadPool() {
-  {
-    std::lock_guard lock(mutex_);
-    stop_ = true;
-  }
-  wake_.notify_all();
+  stop_ = true;
+  generation_.fetch_add(1, std::memory_order_seq_cst);
+  generation_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
+
+void ThreadPool::PinCallingThread() const { PinTo(pthread_self(), options_.cpus, 0); }
 
 void ThreadPool::ParallelFor(int64_t items, int64_t grain, Body body) {
   QNEXT_CHECK(grain >= 1, "grain must be positive");
@@ -28,19 +68,20 @@ void ThreadPool::ParallelFor(int64_t items, int64_t grain, Body body) {
     for (int64_t begin = 0; begin < items; begin += grain) body(Range{begin, std::min(items, begin + grain)}, 0);
     return;
   }
-  {
-    std::lock_guard lock(mutex_);
-    body_ = &body;
-    items_ = items;
-    grain_ = grain;
-    next_.store(0, std::memory_order_relaxed);
-    running_ = static_cast<int>(workers_.size());
-    ++generation_;
-  }
-  wake_.notify_all();
+  body_ = &body;
+  items_ = items;
+  grain_ = grain;
+  next_.store(0, std::memory_order_relaxed);
+  running_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
+  // Sequentially consistent with the sleeper's count: either it sees the new generation or we see it sleep.
+  generation_.fetch_add(1, std::memory_order_seq_cst);
+  if (sleeping_.load(std::memory_order_seq_cst) > 0) generation_.notify_all();
   RunParts(0);
-  std::unique_lock lock(mutex_);
-  done_.wait(lock, [this] { return running_ == 0; });
+  const auto finished = [this] { return running_.load(std::memory_order_acquire) == 0; };
+  while (!SpinUntil(options_.spin, finished)) {
+    const uint32_t left = running_.load(std::memory_order_acquire);
+    if (left != 0) running_.wait(left, std::memory_order_acquire);
+  }
   body_ = nullptr;
 }
 
@@ -53,17 +94,19 @@ void ThreadPool::RunParts(int thread) {
 }
 
 void ThreadPool::Worker(int thread) {
-  uint64_t seen = 0;
+  uint32_t seen = 0;
   for (;;) {
-    {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return stop_ || generation_ != seen; });
-      if (stop_) return;
-      seen = generation_;
+    const auto raised = [&] { return generation_.load(std::memory_order_acquire) != seen; };
+    if (!SpinUntil(options_.spin, raised)) {
+      sleeping_.fetch_add(1, std::memory_order_seq_cst);
+      generation_.wait(seen, std::memory_order_seq_cst);
+      sleeping_.fetch_sub(1, std::memory_order_relaxed);
     }
+    // A worker joins every loop, so the generation cannot have moved by more than one.
+    seen = generation_.load(std::memory_order_acquire);
+    if (stop_) return;
     RunParts(thread);
-    std::lock_guard lock(mutex_);
-    if (--running_ == 0) done_.notify_one();
+    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
   }
 }
 

@@ -2,9 +2,8 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
+#include <chrono>
 #include <cstdint>
-#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -13,12 +12,22 @@
 
 namespace qnext {
 
-// The calling thread works too, so ThreadPool(1) starts no thread. ParallelFor may be called by one thread at a time
-// and not from inside a loop body. No allocation per call.
+struct ThreadPoolOptions {
+  int threads = 1;  // counts the calling thread, so 1 starts no thread
+  // How long an idle thread polls for the next loop before it sleeps in the kernel. A decode step is some hundred short
+  // loops: waking a sleeper costs about as much as one of them. After a step, all threads sleep within this time.
+  std::chrono::microseconds spin{50};
+  // Logical CPUs to pin the threads to, the calling thread first; empty: not pinned. Shorter lists pin only the first
+  // threads.
+  std::vector<int> cpus;
+};
+
+// ParallelFor may be called by one thread at a time (the one that is "thread 0") and not from inside a loop body. No
+// allocation per call.
 class ThreadPool {
  public:
-  // `threads` >= 1 counts the calling thread.
-  explicit ThreadPool(int threads);
+  explicit ThreadPool(ThreadPoolOptions options);
+  explicit ThreadPool(int threads) : ThreadPool(ThreadPoolOptions{.threads = threads}) {}
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -30,25 +39,30 @@ class ThreadPool {
   // same `thread` run at once. Results must not depend on which thread ran which part.
   void ParallelFor(int64_t items, int64_t grain, FunctionRef<void(Range part, int thread)> body);
 
+  // Pins the calling thread to the first of options.cpus; the thread that will call ParallelFor does this once.
+  void PinCallingThread() const;
+
  private:
   using Body = FunctionRef<void(Range, int)>;
 
   void Worker(int thread);
   void RunParts(int thread);
 
+  const ThreadPoolOptions options_;
   std::vector<std::thread> workers_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::condition_variable done_;
-  uint64_t generation_ = 0;  // guarded by mutex_: counts loops, so that a worker joins each once
-  int running_ = 0;          // guarded by mutex_: workers that have not finished the current loop
-  bool stop_ = false;        // guarded by mutex_
 
-  // The current loop; written before generation_ is raised.
+  // The current loop. Written by ParallelFor before it raises generation_; read by the workers after they saw it
+  // raised.
   const Body* body_ = nullptr;
   int64_t items_ = 0;
   int64_t grain_ = 1;
-  std::atomic<int64_t> next_{0};
+  bool stop_ = false;
+
+  // Apart from each other, because all threads poll or change them.
+  alignas(64) std::atomic<uint32_t> generation_{0};  // counts loops; every worker joins each loop once
+  alignas(64) std::atomic<int64_t> next_{0};         // first item not yet handed out
+  alignas(64) std::atomic<uint32_t> running_{0};     // workers that have not finished the current loop
+  alignas(64) std::atomic<uint32_t> sleeping_{0};    // workers that wait in the kernel
 };
 
 }  // namespace qnext

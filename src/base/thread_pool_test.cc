@@ -1,8 +1,11 @@
 #include "base/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
+#include <chrono>
+#include <thread>
 #include <vector>
 
 namespace qnext {
@@ -26,10 +29,37 @@ TEST(ThreadPool, CoversEveryItemOnceWhateverTheGrain) {
 }
 
 TEST(ThreadPool, ManyShortLoopsLoseNoWork) {
+  for (const auto spin : {std::chrono::microseconds(0), std::chrono::microseconds(50)}) {
+    ThreadPool pool(ThreadPoolOptions{.threads = 4, .spin = spin});
+    std::atomic<int64_t> total{0};
+    for (int i = 0; i < 2000; ++i) pool.ParallelFor(8, 1, [&](Range part, int) { total += part.size(); });
+    EXPECT_EQ(total.load(), 16000);
+  }
+}
+
+TEST(ThreadPool, WakesAfterItHasSlept) {
+  ThreadPool pool(3);
+  for (int round = 0; round < 3; ++round) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    std::atomic<int64_t> total{0};
+    pool.ParallelFor(100, 1, [&](Range part, int) { total += part.size(); });
+    EXPECT_EQ(total.load(), 100);
+  }
+}
+
+TEST(ThreadPool, IdleThreadsUseNoProcessor) {
   ThreadPool pool(4);
-  std::atomic<int64_t> total{0};
-  for (int i = 0; i < 2000; ++i) pool.ParallelFor(8, 1, [&](Range part, int) { total += part.size(); });
-  EXPECT_EQ(total.load(), 16000);
+  pool.ParallelFor(100, 1, [](Range, int) {});
+  const auto used = [] {
+    rusage usage = {};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           1e-6 * static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+  };
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // past the spinning
+  const double before = used();
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_LT(used() - before, 0.01);
 }
 
 }  // namespace

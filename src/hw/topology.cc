@@ -1,0 +1,111 @@
+#include "hw/topology.h"
+
+#include <hwloc.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <sstream>
+
+#include "base/file.h"
+
+namespace qnext {
+namespace {
+
+struct TopologyDeleter {
+  void operator()(hwloc_topology* topology) const { hwloc_topology_destroy(topology); }
+};
+using TopologyPtr = std::unique_ptr<hwloc_topology, TopologyDeleter>;
+
+// /proc and /sys files have no size, so they are read to their end instead.
+std::string ReadSystemFile(const char* path) {
+  std::string text;
+  std::FILE* file = std::fopen(path, "re");
+  if (file == nullptr) return text;
+  char buffer[4096];
+  for (size_t n = 0; (n = std::fread(buffer, 1, sizeof(buffer), file)) > 0;) text.append(buffer, n);
+  std::fclose(file);
+  return text;
+}
+
+// The smallest quota on the way from this process's cgroup to the root.
+double CgroupQuota() {
+  const std::string membership = ReadSystemFile("/proc/self/cgroup");
+  std::string path = "/";
+  if (const size_t at = membership.find("0::"); at != std::string::npos) {
+    path = membership.substr(at + 3, membership.find('\n', at) - at - 3);
+  }
+  double quota = 0;
+  for (;;) {
+    const double here = ParseCpuMax(ReadSystemFile(("/sys/fs/cgroup" + path + "/cpu.max").c_str()));
+    if (here > 0 && (quota == 0 || here < quota)) quota = here;
+    if (path.empty() || path == "/") return quota;
+    path.resize(path.find_last_of('/'));
+  }
+}
+
+}  // namespace
+
+double ParseCpuMax(const std::string& text) {
+  std::istringstream in(text);
+  std::string quota;
+  double period = 0;
+  if (!(in >> quota >> period) || quota == "max" || period <= 0) return 0;
+  char* end = nullptr;
+  const double microseconds = std::strtod(quota.c_str(), &end);
+  return end != quota.c_str() && microseconds > 0 ? microseconds / period : 0;
+}
+
+int CpuTopology::DefaultThreads() const {
+  int fast = 0;
+  for (const CpuCore& core : cores) fast += core.kind == cores.front().kind ? 1 : 0;
+  int threads = fast - 1;
+  if (cpu_quota > 0) threads = std::min(threads, static_cast<int>(std::floor(cpu_quota)));
+  return std::max(threads, 1);
+}
+
+std::vector<int> CpuTopology::PinnedCpus(int threads) const {
+  if (threads > static_cast<int>(cores.size()) || (cpu_quota > 0 && cpu_quota < threads)) return {};
+  std::vector<int> cpus;
+  for (int i = 0; i < threads; ++i) cpus.push_back(cores[static_cast<size_t>(i)].cpu);
+  return cpus;
+}
+
+Result<CpuTopology> DetectCpuTopology() {
+  hwloc_topology_t raw = nullptr;
+  if (hwloc_topology_init(&raw) != 0) return Internal("hwloc: cannot be initialised");
+  const TopologyPtr topology(raw);
+  if (hwloc_topology_load(raw) != 0) return Internal("hwloc: cannot read the machine's topology");
+
+  CpuTopology out;
+  hwloc_bitmap_t bound = hwloc_bitmap_alloc();
+  // The affinity mask of this process, within what the cgroup allows.
+  if (hwloc_get_cpubind(raw, bound, HWLOC_CPUBIND_PROCESS) != 0 || hwloc_bitmap_iszero(bound) != 0) {
+    hwloc_bitmap_copy(bound, hwloc_topology_get_allowed_cpuset(raw));
+  }
+  const int cores = hwloc_get_nbobjs_by_type(raw, HWLOC_OBJ_CORE);
+  for (int i = 0; i < cores; ++i) {
+    hwloc_obj_t core = hwloc_get_obj_by_type(raw, HWLOC_OBJ_CORE, static_cast<unsigned>(i));
+    for (int cpu = hwloc_bitmap_first(core->cpuset); cpu >= 0; cpu = hwloc_bitmap_next(core->cpuset, cpu)) {
+      if (hwloc_bitmap_isset(bound, static_cast<unsigned>(cpu)) == 0) continue;
+      hwloc_bitmap_t one = hwloc_bitmap_alloc();
+      hwloc_bitmap_only(one, static_cast<unsigned>(cpu));
+      out.cores.push_back({.cpu = cpu, .kind = hwloc_cpukinds_get_by_cpuset(raw, one, 0)});
+      hwloc_bitmap_free(one);
+      break;
+    }
+  }
+  out.logical_cpus = hwloc_bitmap_weight(bound);
+  hwloc_bitmap_free(bound);
+  out.packages = std::max(1, hwloc_get_nbobjs_by_type(raw, HWLOC_OBJ_PACKAGE));
+  out.numa_nodes = std::max(1, hwloc_get_nbobjs_by_type(raw, HWLOC_OBJ_NUMANODE));
+  out.cpu_quota = CgroupQuota();
+  if (hwloc_obj_t package = hwloc_get_obj_by_type(raw, HWLOC_OBJ_PACKAGE, 0); package != nullptr) {
+    if (const char* name = hwloc_obj_get_info_by_name(package, "CPUModel"); name != nullptr) out.model_name = name;
+  }
+  if (out.cores.empty()) return Internal("hwloc: reports no core that this process may use");
+  std::ranges::stable_sort(out.cores, [](const CpuCore& a, const CpuCore& b) { return a.kind > b.kind; });
+  return out;
+}
+
+}  // namespace qnext

@@ -1,0 +1,40 @@
+// Which logical CPUs the workers should run on: physical cores first, fast cores before slow ones, within the limits
+// that the process has been given.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace qnext {
+
+struct CpuCore {
+  int cpu = 0;   // the first logical CPU of the core that this process may use
+  int kind = 0;  // efficiency rank as the system reports it: higher is faster (P cores), -1 if unknown
+};
+
+struct CpuTopology {
+  std::vector<CpuCore> cores;  // one entry per usable physical core, fastest kind first, then by number
+  int logical_cpus = 0;        // that this process may use
+  int packages = 1;
+  int numa_nodes = 1;
+  double cpu_quota = 0;  // CPUs' worth of time the cgroup grants; 0: no limit
+  std::string model_name;
+
+  // Policy. Cores of the fastest kind only, one left for the system and the GPU driver, and no more than the cgroup's
+  // quota pays for; at least 1. The slow cores of a hybrid CPU would make every parallel loop wait for them.
+  int DefaultThreads() const;
+  // Where `threads` threads go, fastest first; more threads than cores are not pinned, nor is anything under a quota
+  // smaller than `threads` (the scheduler must be free to move what it throttles).
+  std::vector<int> PinnedCpus(int threads) const;
+};
+
+// Asks hwloc (which honours the process's affinity mask and cpuset) and the cgroup files.
+Result<CpuTopology> DetectCpuTopology();
+
+// The quota in a cgroup v2 "cpu.max" line ("200000 100000" is 2 CPUs, "max 100000" no limit: 0).
+double ParseCpuMax(const std::string& text);
+
+}  // namespace qnext
