@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "base/range.h"
 #include "checkpoint/tensor_list.h"
 
 namespace qnext {
