@@ -66,21 +66,26 @@ struct ModelConfig {
   int64_t CountLayers(LayerKind kind) const;
 };
 
-// Parses the text of config.json (`path` only names it in errors). `quantize_config_text` is the text of
-// quantize_config.json, or empty; config.json's quantization_config wins over it.
+// Parses the text of config.json (`path` only names it in errors). Every field is checked for type, range and
+// divisibility, so that products of the dimensions fit 64 bits (docs/checkpoint.md lists the fields). Errors begin with
+// the path, then the field: InvalidArgument, Unsupported (well formed, but not this program's), Corrupt (not JSON).
+// `quantize_config_text` is the text of quantize_config.json, or empty; config.json's quantization_config wins over it.
 Result<ModelConfig> ParseModelConfig(const std::string& text, const std::string& path,
                                      const std::string& quantize_config_text = "");
 
 // Reads config.json, quantize_config.json (optional) and the eos ids of generation_config.json (optional) of a folder.
+// eos_token_ids may come out empty: a file need not name any.
 Result<ModelConfig> LoadModelConfig(const std::string& folder);
 
-// Sampling defaults of generation_config.json; a field is absent when the file does not set it.
+// Sampling defaults of generation_config.json; a field is absent when the file does not set it. top_k <= 0 means no
+// limit.
 struct GenerationDefaults {
   std::optional<double> temperature, top_p, min_p, repetition_penalty;
   std::optional<int64_t> top_k;
   std::optional<bool> do_sample;
   std::vector<int64_t> eos_token_ids;
 };
+Result<GenerationDefaults> ParseGenerationDefaults(const std::string& text, const std::string& path);
 Result<GenerationDefaults> LoadGenerationDefaults(const std::string& folder);  // an absent file gives all absent
 
 }  // namespace qnext
