@@ -17,9 +17,9 @@ namespace qnext {
 // The tensors of all shards by name. Immutable after Open; thread-safe (reads carry their own position).
 class Checkpoint {
  public:
-  // Opens model.safetensors.index.json and its shards, or the single model.safetensors. Every header is checked
-  // (safetensors.h); a shard the index names but that is absent, a tensor the index names but no shard holds (or
-  // another shard holds), and a tensor in two shards are errors.
+  // Opens model.safetensors.index.json and its shards, or (without an index) the single model.safetensors. Every header
+  // is checked (safetensors.h); shards the index names but that are absent (all are listed), a tensor the index names
+  // but no shard holds (or another shard holds), and a tensor in two shards are errors.
   static Result<Checkpoint> Open(const std::string& folder);
 
   struct Entry {
@@ -30,14 +30,18 @@ class Checkpoint {
   // Null when there is no such tensor.
   const Entry* Find(std::string_view name) const;
   const std::map<std::string, Entry, std::less<>>& tensors() const { return tensors_; }
-  const std::vector<SafetensorsFile>& shards() const { return shards_; }
+  const std::vector<SafetensorsFile>& shards() const { return shards_; }  // by name
+  const std::string& folder() const { return folder_; }
 
   // Reads a tensor's bytes; `out` must have exactly info.bytes. The tensor must be one of ours.
   Status Read(const Entry& entry, std::span<std::byte> out) const;
 
-  int64_t total_bytes() const;
+  int64_t total_bytes() const;  // of all tensors, headers not counted
 
  private:
+  Status AddShard(const std::string& path);
+
+  std::string folder_;
   std::vector<SafetensorsFile> shards_;
   std::map<std::string, Entry, std::less<>> tensors_;
 };

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -27,16 +28,25 @@ struct ExpectedTensor {
 };
 
 // In the order of the forward pass: embedding, layers 0 .. N-1 (mixer, norms, mlp, experts by number), final norm,
-// lm_head.
+// lm_head (unless tied to the embedding).
 std::vector<ExpectedTensor> ExpectedTensors(const ModelConfig& config);
 
 // How a linear layer is really stored.
 enum class LinearFormat : uint8_t { kDense, kGptq };
 LinearFormat StoredFormat(const Checkpoint& checkpoint, const std::string& module);
 
+// The kind of a module or tensor, the same in every layer: numbers become "*" and "model.layers.*." is left out, as in
+// "mlp.experts.*.up_proj".
+std::string ModuleClass(std::string_view name);
+
+// Whether a tensor belongs to the multi-token prediction head, which is not run and not checked.
+bool IsMtpTensor(std::string_view name);
+
 // Holds the checkpoint against the list: missing, misshapen, wrong dtype, extra (except mtp.*), and linears whose
-// storage contradicts the quantization configuration. One error that lists all of them (the first 20 and the count of
-// the rest).
+// storage contradicts the quantization configuration. One line each, in the order of the list; empty when all is well.
+std::vector<std::string> FindTensorProblems(const Checkpoint& checkpoint, const ModelConfig& config);
+
+// The same as one error (Corrupt) that lists the first 20 and the count of the rest.
 Status CheckTensors(const Checkpoint& checkpoint, const ModelConfig& config);
 
 }  // namespace qnext
