@@ -23,11 +23,14 @@ Int4Layout Int4LayoutFor(const GptqTensors& tensors) {
 
 std::vector<int32_t> Int4InputPermutation(const GptqTensors& tensors) {
   if (std::is_sorted(tensors.g_idx.begin(), tensors.g_idx.end())) return {};
+  std::vector<int32_t> next(static_cast<size_t>(tensors.groups) + 1);  // where the next input of a group goes
+  for (const int32_t group : tensors.g_idx) ++next[static_cast<size_t>(group) + 1];
+  std::partial_sum(next.begin(), next.end(), next.begin());
   std::vector<int32_t> permutation(tensors.g_idx.size());
-  std::iota(permutation.begin(), permutation.end(), 0);
-  std::stable_sort(permutation.begin(), permutation.end(), [&tensors](int32_t a, int32_t b) {
-    return tensors.g_idx[static_cast<size_t>(a)] < tensors.g_idx[static_cast<size_t>(b)];
-  });
+  for (size_t i = 0; i < permutation.size(); ++i) {
+    const int32_t position = next[static_cast<size_t>(tensors.g_idx[i])]++;
+    permutation[static_cast<size_t>(position)] = static_cast<int32_t>(i);
+  }
   return permutation;
 }
 
