@@ -23,6 +23,8 @@ struct GptqTensors {
   std::span<const int32_t> g_idx;  // [in] or empty: floor(i / group_size)
   GptqFormat format = GptqFormat::kV1;
 
+  // Inputs per group: `in` with one group, else the number of inputs that g_idx gives to group 0, else (no g_idx) the
+  // one size of 32, 64, 128, ... or the even division that gives `groups`; 0 when there is none.
   int64_t group_size() const;
   int Code(int64_t row, int64_t input) const;  // 0..15
   int Zero(int64_t row, int64_t group) const;  // 0..15, the zero point in effect
@@ -30,7 +32,9 @@ struct GptqTensors {
   int64_t Group(int64_t input) const;
 };
 
-// Checks sizes, group indices (in range; every group as full as group_size says) and finite scales.
+// Checks sizes, group indices (in range; every group as full as group_size says) and finite scales: kCorrupt, the
+// message starting with the tensor's suffix ("scales: ..."). kUnsupported for a group size below `in` that is not a
+// multiple of 32, which the packed layout cannot hold.
 Status ValidateGptq(const GptqTensors& tensors);
 
 // weights [out, in] row-major float32: scale * (code - zero), one rounding.

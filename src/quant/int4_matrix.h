@@ -1,20 +1,19 @@
 // The int4 layout that CPU and GPU kernels share, and the repacking of GPTQ tensors into it. Byte table:
-// docs/checkpoint.md
+// docs/int4-layout.md
 //
 // One linear layer [out, in] is one block of three planes, each starting on a multiple of 64 bytes:
 //
-//   codes  [tiles][in_padded/8][16][4] bytes   tile t holds output rows 16t .. 16t+15. Word (b, r) holds inputs 8b ..
-//   8b+7
-//                                              of row 16t+r: byte i has input 8b+i in its low nibble and 8b+4+i in its
-//                                              high
-//   scales [tiles][groups][16]         16-bit  F16 or BF16 as stored, scale_dtype says which
-//   zeros  [tiles][groups][16]         bytes   0..15; present only if has_zeros, otherwise every zero point is 8
+//   codes   [tiles][in_padded/8][16][4] bytes  tile t holds output rows 16t .. 16t+15. The word (b, r) holds the
+//                                              inputs 8b .. 8b+7 of row 16t+r: byte i has input 8b+i in its low nibble
+//                                              and input 8b+4+i in its high nibble
+//   scales  [tiles][groups][16] 16-bit         F16 or BF16 as stored, scale_dtype says which
+//   zeros   [tiles][groups][16] bytes          0..15; present only if has_zeros, otherwise every zero point is 8
 //
 // in_padded = in rounded up to 32; padding codes equal the zero point 8 and their activations are 0. Rows past `out` in
-// the last tile have scale 0. Group g spans inputs g*group_size .. ; group_size is a multiple of 32, so that a run of
-// 32 inputs lies in one group. Inputs stand in the order of `input_permutation` when there is one (act-order
-// checkpoints): position p holds the checkpoint's input permutation[p], and the activations must be gathered alike
-// before the product.
+// the last tile have code 8, scale 0 and zero point 8; bytes between planes are 0. Group g spans the inputs from
+// g*group_size; group_size is a multiple of 32, so that a run of 32 inputs lies in one group. Inputs stand in the order
+// of `input_permutation` when there is one (act-order checkpoints): position p holds the checkpoint's input
+// permutation[p], and the activations must be gathered alike before the product.
 #pragma once
 
 #include <cstddef>

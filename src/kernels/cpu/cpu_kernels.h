@@ -1,6 +1,7 @@
 // The vectorised CPU implementations and the choice among them.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -25,14 +26,15 @@ bool CpuIsaSupported(CpuIsa isa, const CpuFeatures& features);
 // The best first.
 std::vector<CpuIsa> SupportedCpuIsas(const CpuFeatures& features);
 
-// The table of one path, whether or not this machine can run it.
+// The table of one path, which this machine must support. Except for kGeneric, x86-64 only.
 const Kernels& CpuKernels(CpuIsa isa);
 
 // The best supported path that passes its known-answer test (or `wanted`, an error when the machine lacks it or the
 // test fails). Called once at start.
 Result<const Kernels*> SelectCpuKernels(const CpuFeatures& features, std::optional<CpuIsa> wanted);
 
-// Runs the int4 products and the dense product of `kernels` on a fixed small problem and compares with stored answers.
+// Runs the quantization, the int4 products and the dense product of `kernels` on a fixed small problem and compares
+// with stored answers, which are exact: the problem's numbers are small integers times powers of two.
 Status KnownAnswerTest(const Kernels& kernels);
 
 }  // namespace qnext
