@@ -211,7 +211,7 @@ def checkpoint_cases(spec):
         "hidden_size is a fraction": (config(hidden_size=64.5), ["hidden_size"]),
         "a million million layers": (config(num_hidden_layers=10**12), ["num_hidden_layers"]),
         "two to the 62 experts": (config(num_experts=2**62), ["num_experts"]),
-        "more experts taken than there are": (config(num_experts_per_tok=5), ["num_experts_per_tok"]),
+        "more experts taken than there are": (config(num_experts_per_tok=9), ["num_experts_per_tok"]),
         "query heads not a multiple of key heads": (config(num_attention_heads=3), [("num_attention_heads", "num_key_value_heads")]),
         "value heads not a multiple of key heads": (config(linear_num_value_heads=3), [("linear_num_value_heads", "linear_num_key_heads")]),
         "unknown activation": (config(hidden_act="gelu"), ["hidden_act"]),

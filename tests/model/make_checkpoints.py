@@ -539,7 +539,7 @@ RANDOM = {
 
 def small_model():
     """The checkpoint that the bad-input tests spoil: every kind of tensor, loaded in a moment, two shards."""
-    g = base_config(num_hidden_layers=2, full_attention_interval=2, num_experts=4)
+    g = base_config(num_hidden_layers=2, full_attention_interval=2)
     rules = {"-:.*in_proj_ba.*": {}, "-:.*mlp\\.gate$": {}, "-:.*shared_expert_gate.*": {}}
     return random_model(8, g, {"group_size": 32, "dynamic": rules}, lambda n, w, rng: quantize(w, 32).write(n))
 
