@@ -174,7 +174,7 @@ else
   tools/install_packages.sh test
 fi
 fatal_step "Python packages (from PyPI, tests/requirements.txt)" venv.log set_up_venv
-fatal_step "Configuring" configure.log configure release
+fatal_step "Configuring" configure.log configure release -DQNEXT_BUILD_BENCHMARKS=ON
 fatal_step "Building" build.log cmake --build build/release --parallel "$jobs"
 ln -sfn release/bin/qnext build/qnext
 
@@ -184,6 +184,8 @@ while IFS= read -r script; do
   name=${script#tests/}
   python_suite "${name%.py}" "$(tr / - <<<"${name%.py}").log" "$script"
 done < <(find tests -name 'test_*.py' | LC_ALL=C sort)
+python_suite "text/compare_tokenizer" text-compare_tokenizer.log tests/text/compare_tokenizer.py --bin build/release/bin/qnext_tokenize_lines \
+  --tokenizer models/tiny/tokenizer.json --full tests/text/qwen3-tokenizer.json.xz
 if $full; then
   tidy_suite
 fi

@@ -23,6 +23,9 @@ needs_run=(
   library:libutf8proc:libutf8proc-dev
   library:hwloc:libhwloc-dev
 )
+if [[ -d $(dirname -- "${BASH_SOURCE[0]}")/../src/server ]]; then
+  needs_run+=(header:boost/asio.hpp:libboost-dev)  # the HTTP transport
+fi
 needs_test=(
   library:gtest:libgtest-dev
   library:benchmark:libbenchmark-dev
@@ -49,6 +52,7 @@ present() {  # kind name
   case $1 in
     command) command -v "$2" >/dev/null ;;
     library) command -v pkg-config >/dev/null && pkg-config --exists "$2" ;;
+    header) [[ -e /usr/include/$2 || -e /usr/local/include/$2 ]] ;;
     module) command -v python3 >/dev/null && python3 -c "import $2" 2>/dev/null ;;
     certificates) [[ -s /etc/ssl/certs/ca-certificates.crt || -s /etc/pki/tls/certs/ca-bundle.crt || -s /etc/ssl/cert.pem ]] ;;
   esac
