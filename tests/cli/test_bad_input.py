@@ -1,0 +1,436 @@
+"""Every kind of broken checkpoint, prompt and option: exit code 1 (2 for bad usage), one "qnext: error:" line that names the culprit, nothing
+on stdout, never a signal, within seconds.
+
+Each case spoils a fresh copy of a small random checkpoint.
+"""
+import copy
+import json
+import os
+import shutil
+import struct
+import sys
+
+import numpy as np
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+sys.path.insert(0, os.path.join(HERE, "..", "model"))
+import harness  # noqa: E402
+import make_checkpoints  # noqa: E402
+from make_checkpoints import Tensor  # noqa: E402
+
+TIMEOUT = 20  # seconds; a sanitizer build on a busy machine included
+FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+INDEX = "model.safetensors.index.json"
+UP = "model.layers.0.mlp.experts.1.up_proj"
+NORM = "model.layers.0.input_layernorm.weight"
+OUT = "model.layers.0.linear_attn.out_proj"
+
+
+def edit_json(name, change):
+    """Spoils one JSON file; change(value) edits in place or returns the new value."""
+
+    def spoil(folder):
+        path = os.path.join(folder, name)
+        with open(path, encoding="utf-8") as f:
+            value = json.load(f)
+        changed = change(value)
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(value if changed is None else changed, f)
+
+    return spoil
+
+
+def config(**changes):
+    """Sets (or, with None, removes) keys of config.json."""
+
+    def change(value):
+        for key, new in changes.items():
+            if new is None:
+                value.pop(key)
+            else:
+                value[key] = new
+
+    return edit_json("config.json", change)
+
+
+def quantization(**changes):
+    return edit_json("config.json", lambda value: value["quantization_config"].update(changes))
+
+
+def write_text(name, text):
+    def spoil(folder):
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
+            f.write(text)
+
+    return spoil
+
+
+def remove(name):
+    return lambda folder: os.remove(os.path.join(folder, name))
+
+
+def truncate(name, keep):
+    """Cuts a file to `keep` bytes, or by -keep bytes at the end."""
+
+    def spoil(folder):
+        path = os.path.join(folder, name)
+        os.truncate(path, keep if keep >= 0 else os.path.getsize(path) + keep)
+
+    return spoil
+
+
+def header(name, change):
+    """Rewrites a shard's header; the data stay where they are relative to its end."""
+
+    def spoil(folder):
+        path = os.path.join(folder, name)
+        with open(path, "rb") as f:
+            size = struct.unpack("<Q", f.read(8))[0]
+            value = json.loads(f.read(size))
+            body = f.read()
+        changed = change(value)
+        text = changed if isinstance(changed, bytes) else json.dumps(value).encode()
+        with open(path, "wb") as f:
+            f.write(struct.pack("<Q", len(text)) + text + body)
+
+    return spoil
+
+
+def header_length(length):
+    def spoil(folder):
+        with open(os.path.join(folder, FIRST), "r+b") as f:
+            f.write(struct.pack("<Q", length))
+
+    return spoil
+
+
+def first_entry(change):
+    """Edits the header entry of the first tensor of the first shard."""
+
+    def edit(value):
+        change(value[next(k for k in value if k != "__metadata__")], value)
+
+    return header(FIRST, edit)
+
+
+def overlap(entry, value):
+    second = [e for k, e in value.items() if k != "__metadata__"][1]
+    length = second["data_offsets"][1] - second["data_offsets"][0]
+    begin = entry["data_offsets"][0]
+    second["data_offsets"] = [begin, begin + length]
+
+
+class Tensors:
+    """Rewrites the whole checkpoint with changed tensors."""
+
+    def __init__(self, spec):
+        self.spec = spec
+
+    def __call__(self, change):
+        def spoil(folder):
+            spec = copy.copy(self.spec)
+            spec.tensors = {name: Tensor(t.dtype, t.data.copy()) for name, t in self.spec.tensors.items()}
+            change(spec.tensors)
+            spec.write(folder)
+
+        return spoil
+
+
+def set_flat(name, position, value):
+    def change(tensors):
+        tensors[name].data.reshape(-1)[position] = value
+
+    return change
+
+
+def replace(name, dtype, shape):
+    def change(tensors):
+        tensors[name] = Tensor(dtype, np.zeros(shape, make_checkpoints.NUMPY_TYPES[dtype]))
+
+    return change
+
+
+def missing_and_extra(tensors):
+    for name in (NORM, UP + ".qweight", "model.norm.weight", "model.layers.1.self_attn.k_norm.weight"):
+        del tensors[name]
+    tensors["model.layers.0.unknown.weight"] = Tensor("F32", np.zeros((2, 2), np.float32))
+
+
+def quantize_the_router(tensors):
+    name = "model.layers.0.mlp.gate"
+    del tensors[name + ".weight"]
+    weight = np.random.default_rng(0).normal(size=(8, 64)).astype(np.float32)
+    tensors.update(make_checkpoints.quantize(weight, 32).write(name))
+
+
+def half_a_module(tensors):
+    del tensors[UP + ".scales"]
+
+
+def many_missing(tensors):
+    for name in [n for n in tensors if ".experts." in n]:
+        del tensors[name]
+
+
+def small_vocabulary(spec):
+    """Consistent in itself, but the tokenizer's ids go beyond it."""
+    small = copy.copy(spec)
+    small.config = {**spec.config, "vocab_size": 4000}
+    small.tensors = {n: Tensor(t.dtype, t.data[:4000]) if n in ("model.embed_tokens.weight", "lm_head.weight") else t
+                     for n, t in spec.tensors.items()}
+    return small
+
+
+def checkpoint_cases(spec):
+    """name -> (how to spoil the folder, what the message must name: every string, alternatives in a tuple)."""
+    with_tensors = Tensors(spec)
+    deep = "[" * 200_000
+    return {
+        # the folder
+        "empty folder": (lambda folder: [os.remove(os.path.join(folder, n)) for n in os.listdir(folder)], ["config.json"]),
+        "no config.json": (remove("config.json"), ["config.json"]),
+        "no weights": (lambda folder: [os.remove(os.path.join(folder, n)) for n in (FIRST, SECOND, INDEX)], [("safetensors", "index")]),
+        "missing shard": (remove(SECOND), [SECOND]),
+        "shard is a folder": (lambda folder: (os.remove(f"{folder}/{SECOND}"), os.mkdir(f"{folder}/{SECOND}")), [SECOND]),
+        "zero-length shard": (truncate(FIRST, 0), [FIRST]),
+        "shard of seven bytes": (truncate(FIRST, 7), [FIRST]),
+        "truncated in the header": (truncate(FIRST, 100), [FIRST]),
+        "truncated in the data": (truncate(SECOND, -1), [SECOND]),
+        "bytes after the data": (lambda folder: open(f"{folder}/{SECOND}", "ab").write(b"x" * 100), [SECOND]),
+        # config.json
+        "config not JSON": (write_text("config.json", "{ this is not JSON"), ["config.json"]),
+        "config is a list": (write_text("config.json", "[]"), ["config.json"]),
+        "config of zero length": (truncate("config.json", 0), ["config.json"]),
+        "config nested without end": (write_text("config.json", deep), ["config.json"]),
+        "another model": (config(model_type="llama", architectures=["LlamaForCausalLM"]), [("model_type", "architectures")]),
+        "no hidden_size": (config(hidden_size=None), ["hidden_size"]),
+        "hidden_size is text": (config(hidden_size="64"), ["hidden_size"]),
+        "hidden_size is zero": (config(hidden_size=0), ["hidden_size"]),
+        "hidden_size is negative": (config(hidden_size=-64), ["hidden_size"]),
+        "hidden_size is a fraction": (config(hidden_size=64.5), ["hidden_size"]),
+        "a million million layers": (config(num_hidden_layers=10**12), ["num_hidden_layers"]),
+        "two to the 62 experts": (config(num_experts=2**62), ["num_experts"]),
+        "more experts taken than there are": (config(num_experts_per_tok=9), ["num_experts_per_tok"]),
+        "query heads not a multiple of key heads": (config(num_attention_heads=3), [("num_attention_heads", "num_key_value_heads")]),
+        "value heads not a multiple of key heads": (config(linear_num_value_heads=3), [("linear_num_value_heads", "linear_num_key_heads")]),
+        "unknown activation": (config(hidden_act="gelu"), ["hidden_act"]),
+        "unknown rope type": (config(rope_scaling={"rope_type": "linear", "factor": 2.0}), [("rope_scaling", "rope_type")]),
+        "short layer_types": (config(layer_types=["linear_attention"]), ["layer_types"]),
+        "unknown layer type": (config(layer_types=["linear_attention", "sliding_attention"]), ["layer_types"]),
+        "vocabulary smaller than the tokenizer's": (small_vocabulary(spec).write, ["vocab"]),
+        # quantization_config
+        "bits 3": (quantization(bits=3), ["bits"]),
+        "bits is text": (quantization(bits="four"), ["bits"]),
+        "group size 96": (quantization(group_size=96), ["group_size"]),
+        "group size 0": (quantization(group_size=0), ["group_size"]),
+        "group size other than the tensors'": (quantization(group_size=64), [("group", "scales", "g_idx")]),
+        "unknown quantization method": (quantization(quant_method="awq"), ["quant_method"]),
+        "unknown checkpoint format": (quantization(checkpoint_format="marlin"), ["checkpoint_format"]),
+        "dynamic is no regular expression": (quantization(dynamic={"-:(unclosed": {}}), ["dynamic"]),
+        "no quantization configuration": (config(quantization_config=None), [("quantization", "qweight")]),
+        "rules against the tensors": (quantization(dynamic={"-:.*experts.*": {}}), [("experts", "dynamic")]),
+        # headers
+        "header longer than the file": (header_length(10**9), [FIRST]),
+        "header of two to the 63": (header_length(2**63), [FIRST]),
+        "header not JSON": (header(FIRST, lambda value: b"{ not JSON at all  "), [FIRST]),
+        "header is a list": (header(FIRST, lambda value: b"[1, 2, 3]"), [FIRST]),
+        "header nested without end": (header(FIRST, lambda value: deep.encode()), [FIRST]),
+        "overlapping offsets": (first_entry(overlap), [FIRST]),
+        "offset behind the file": (first_entry(lambda entry, _: entry["data_offsets"].__setitem__(1, 10**15)), [FIRST]),
+        "negative offset": (first_entry(lambda entry, _: entry["data_offsets"].__setitem__(0, -8)), [FIRST]),
+        "offsets swapped": (first_entry(lambda entry, _: entry["data_offsets"].reverse()), [FIRST]),
+        "three offsets": (first_entry(lambda entry, _: entry["data_offsets"].append(1)), [FIRST]),
+        "unknown dtype": (first_entry(lambda entry, _: entry.update(dtype="F8_E9M0")), [FIRST, "F8_E9M0"]),
+        "no dtype": (first_entry(lambda entry, _: entry.pop("dtype")), [FIRST]),
+        "shape does not fit the bytes": (first_entry(lambda entry, _: entry["shape"].append(3)), [FIRST]),
+        "shape that overflows": (first_entry(lambda entry, _: entry.update(shape=[2**62, 8])), [FIRST]),
+        "negative dimensions": (first_entry(lambda entry, _: entry.update(shape=[-int(np.prod(entry["shape"])), -1])), [FIRST]),
+        "shape is text": (first_entry(lambda entry, _: entry.update(shape="big")), [FIRST]),
+        # the index
+        "index not JSON": (write_text(INDEX, "weight_map"), [INDEX]),
+        "index without weight_map": (write_text(INDEX, "{}"), [INDEX]),
+        "index names an absent tensor": (edit_json(INDEX, lambda v: v["weight_map"].update({"model.ghost.weight": FIRST})), ["model.ghost.weight"]),
+        "index names an absent shard": (edit_json(INDEX, lambda v: v["weight_map"].update({NORM: "model-00007.safetensors"})), ["model-00007"]),
+        "index points outside the folder": (edit_json(INDEX, lambda v: v["weight_map"].update({NORM: "../../elsewhere.safetensors"})), ["elsewhere"]),
+        "index sends a tensor to the wrong shard": (edit_json(INDEX, lambda v: v["weight_map"].update({NORM: wrong_shard(v, NORM)})), [NORM]),
+        # tensors
+        "wrong dtype of a norm": (with_tensors(replace(NORM, "I32", (64,))), [NORM]),
+        "wrong shape of a norm": (with_tensors(replace(NORM, "F32", (63,))), [NORM]),
+        "wrong shape of a projection": (with_tensors(replace("model.layers.0.linear_attn.in_proj_ba.weight", "BF16", (8, 63))), ["in_proj_ba"]),
+        "wrong shape of the embedding": (with_tensors(replace("model.embed_tokens.weight", "BF16", (4000, 64))), ["embed_tokens"]),
+        "wrong shape of qweight": (with_tensors(replace(UP + ".qweight", "I32", (8, 40))), [UP]),
+        "wrong dtype of qweight": (with_tensors(replace(UP + ".qweight", "F32", (8, 32))), [UP]),
+        "wrong shape of scales": (with_tensors(replace(UP + ".scales", "F16", (2, 31))), [UP]),
+        "wrong dtype of scales": (with_tensors(replace(UP + ".scales", "I32", (2, 32))), [UP]),
+        "wrong shape of qzeros": (with_tensors(replace(UP + ".qzeros", "I32", (2, 5))), [UP]),
+        "wrong length of g_idx": (with_tensors(replace(UP + ".g_idx", "I32", (63,))), [UP]),
+        "NaN among the scales": (with_tensors(set_flat(UP + ".scales", 5, np.nan)), [UP]),
+        "infinite scale": (with_tensors(set_flat(OUT + ".scales", 7, np.inf)), [OUT]),
+        "g_idx out of range": (with_tensors(set_flat(UP + ".g_idx", 63, 2)), [UP]),
+        "g_idx far out of range": (with_tensors(set_flat(OUT + ".g_idx", 0, 2**31 - 1)), [OUT]),
+        "g_idx negative": (with_tensors(set_flat(UP + ".g_idx", 10, -1)), [UP]),
+        "g_idx with uneven groups": (with_tensors(set_flat(UP + ".g_idx", slice(0, 40), 0)), [UP]),
+        "zero points against sym": (with_tensors(set_flat(UP + ".qzeros", 3, 0x12345678)), [UP]),
+        "a router that is quantized": (with_tensors(quantize_the_router), ["model.layers.0.mlp.gate"]),
+        "a module without scales": (with_tensors(half_a_module), [UP]),
+        "missing and extra tensors at once": (with_tensors(missing_and_extra), [NORM, UP, "model.norm.weight", "k_norm.weight", "unknown.weight"]),
+        "hundreds of missing tensors": (with_tensors(many_missing), ["experts"]),
+        # text
+        "no tokenizer": (remove("tokenizer.json"), ["tokenizer.json"]),
+        "tokenizer not JSON": (write_text("tokenizer.json", "<html>404</html>"), ["tokenizer.json"]),
+        "tokenizer of zero length": (truncate("tokenizer.json", 0), ["tokenizer.json"]),
+        "tokenizer is a list": (write_text("tokenizer.json", "[]"), ["tokenizer.json"]),
+        "tokenizer of another kind": (edit_json("tokenizer.json", lambda v: v["model"].update(type="Unigram")), ["tokenizer.json"]),
+        "tokenizer without a model": (edit_json("tokenizer.json", lambda v: v.pop("model") and None), ["tokenizer.json"]),
+        "merges that name no token": (edit_json("tokenizer.json", lambda v: v["model"]["merges"].insert(0, ["\u0101\u0101\u0101", "\u0102"])),
+                                      ["tokenizer.json"]),
+        "token ids are text": (edit_json("tokenizer.json", lambda v: v["model"]["vocab"].update({"!": "zero"})), ["tokenizer.json"]),
+        "generation_config not JSON": (write_text("generation_config.json", "{"), ["generation_config.json"]),
+        "end-of-sequence id is text": (edit_json("generation_config.json", lambda v: v.update(eos_token_id="end")), ["eos_token_id"]),
+    }
+
+
+def wrong_shard(index, name):
+    return FIRST if index["weight_map"][name] == SECOND else SECOND
+
+
+class BadInput:
+    def __init__(self):
+        self.suite = harness.Suite(__doc__)
+        self.folder = harness.scratch_folder()
+        self.spec = make_checkpoints.small_model()
+        self.good = self.spec.write(os.path.join(self.folder, "good"))
+
+    def expect(self, name, arguments, names, codes=(1,), stdin="", stdout=""):
+        """Runs qnext and checks the whole contract of a refusal."""
+        if self.suite.wanted(name):
+            self.suite.guard(name, lambda: self.one(name, arguments, names, codes, stdin, stdout))
+
+    def one(self, name, arguments, names, codes, stdin, stdout):
+        result = harness.run(self.suite.qnext, arguments, stdin, TIMEOUT)
+        problems = []
+        if result.returncode not in codes:
+            problems.append(f"exit code {result.returncode} instead of {' or '.join(map(str, codes))}")
+        errors = [line for line in result.stderr.splitlines() if line.startswith("qnext: error:")]
+        if len(errors) != 1:
+            problems.append(f"{len(errors)} lines begin with 'qnext: error:'")
+        if "Sanitizer" in result.stderr or "runtime error:" in result.stderr or "check failed" in result.stderr.lower():
+            problems.append("a broken invariant")
+        for wanted in names:
+            choices = wanted if isinstance(wanted, tuple) else (wanted,)
+            if not any(choice in result.stderr for choice in choices):
+                problems.append(f"the message does not name {' or '.join(choices)}")
+        if result.stdout != stdout:
+            problems.append(f"stdout is {result.stdout[:80]!r}")
+        self.suite.check(name, not problems, "; ".join(problems) + " | " + harness.describe(result))
+
+    def checkpoints(self):
+        broken = os.path.join(self.folder, "broken")
+        for name, (spoil, names) in checkpoint_cases(self.spec).items():
+            if not self.suite.wanted(name):
+                continue
+            shutil.rmtree(broken, ignore_errors=True)
+            shutil.copytree(self.good, broken)
+            spoil(broken)
+            self.expect(name, ["generate", "--model", broken, "--prompt", "Hello", "--max-tokens", "1"], names)
+        for command in ("generate --prompt Hello", "chat", "inspect", "logits --ids 1,2 --out " + os.path.join(self.folder, "x.safetensors")):
+            words = command.split()
+            self.expect(f"no such folder: {words[0]}", [words[0], "--model", "/nonexistent/folder", *words[1:]], ["/nonexistent/folder"])
+        self.expect("a file instead of a folder", ["generate", "--model", os.path.join(self.good, "config.json"), "--prompt", "a"], ["config.json"])
+
+    def works(self):
+        """The unspoiled folder must work, or every refusal below would prove nothing."""
+        result = harness.run(self.suite.qnext, ["generate", "--model", self.good, "--prompt", "Hello", "--max-tokens", "2"], timeout=TIMEOUT)
+        self.suite.check("the good checkpoint works", result.returncode == 0, harness.describe(result))
+
+    def inspect(self):
+        """`inspect` of a broken checkpoint also says what is wrong and where."""
+        broken = os.path.join(self.folder, "broken-inspect")
+        for name, spoil, names in (("inspect: truncated shard", truncate(SECOND, -1), [SECOND]),
+                                   ("inspect: config not JSON", write_text("config.json", "{"), ["config.json"])):
+            shutil.rmtree(broken, ignore_errors=True)
+            shutil.copytree(self.good, broken)
+            spoil(broken)
+            self.expect(name, ["inspect", "--model", broken], names)
+
+    def prompts(self):
+        generate = ["generate", "--model", self.good]
+        self.expect("empty prompt", [*generate, "--prompt", ""], ["prompt"], codes=(1, 2))
+        self.expect("prompt file of zero length", [*generate, "--prompt-file", os.devnull], ["prompt"], codes=(1, 2))
+        self.expect("no such prompt file", [*generate, "--prompt-file", "/nonexistent/prompt.txt"], ["/nonexistent/prompt.txt"], codes=(1, 2))
+        self.expect("prompt file is a folder", [*generate, "--prompt-file", self.folder], [self.folder], codes=(1, 2))
+        self.expect("prompt longer than the context", [*generate, "--ctx", "64", "--prompt", "word " * 500], ["64", ("context", "ctx")])
+        self.expect("neither prompt nor file", generate, ["prompt"], codes=(1, 2))
+        self.expect("prompt and file", [*generate, "--prompt", "a", "--prompt-file", os.devnull], ["prompt"], codes=(1, 2))
+
+    def logits(self):
+        out = os.path.join(self.folder, "out.safetensors")
+        logits = ["logits", "--model", self.good, "--out", out]
+        bad_json, wrong_experts = os.path.join(self.folder, "bad.json"), os.path.join(self.folder, "experts.json")
+        with open(bad_json, "w", encoding="utf-8") as f:
+            f.write("[1, 2,")
+        with open(wrong_experts, "w", encoding="utf-8") as f:
+            json.dump([[[0, 99], [0, 1]], [[0, 1], [0, 1]]], f)
+        self.expect("ids outside the vocabulary", [*logits, "--ids", "1,99999"], [("99999", "ids")], codes=(1, 2))
+        self.expect("negative id", [*logits, "--ids=-1"], ["ids"], codes=(1, 2))
+        self.expect("ids that are no numbers", [*logits, "--ids", "one,two"], ["ids"], codes=(1, 2))
+        self.expect("no ids", [*logits, "--ids", ""], ["ids"], codes=(1, 2))
+        self.expect("ids file not JSON", [*logits, "--ids-file", bad_json], ["bad.json"], codes=(1, 2))
+        self.expect("experts outside the model", [*logits, "--ids", "1,2", "--experts", wrong_experts], ["experts"], codes=(1, 2))
+        self.expect("experts of another shape", [*logits, "--ids", "1,2,3", "--experts", wrong_experts], ["experts"], codes=(1, 2))
+        self.expect("layer inputs of no format", [*logits, "--ids", "1,2", "--layer-inputs", bad_json], ["bad.json"], codes=(1, 2))
+        self.expect("output in no folder", ["logits", "--model", self.good, "--ids", "1", "--out", "/nonexistent/x"], ["/nonexistent/x"], codes=(1, 2))
+
+    def templates(self):
+        """A template that refuses is an error; one that cannot be compiled at least names itself before anything is said in its place."""
+        broken = os.path.join(self.folder, "broken-template")
+        for name, source in (("template raises", "{{ raise_exception('no thanks') }}"), ("template adds text and number", "{{ 'a' + 1 }}")):
+            shutil.rmtree(broken, ignore_errors=True)
+            shutil.copytree(self.good, broken)
+            edit_json("tokenizer_config.json", lambda v, s=source: v.update(chat_template=s))(broken)
+            self.expect(f"chat: {name}", ["chat", "--model", broken], [("template", "no thanks")], stdin="Hello\n")
+        for name, source in (("never closed", "{% for message in messages %}{{ message.content }"), ("unknown tag", "{% teleport %}"),
+                             ("unknown filter", "{{ messages | transmogrify }}"), ("not text", 7)):
+            shutil.rmtree(broken, ignore_errors=True)
+            shutil.copytree(self.good, broken)
+            edit_json("tokenizer_config.json", lambda v, s=source: v.update(chat_template=s))(broken)
+            label = f"chat: template {name}"
+            if self.suite.wanted(label):
+                self.suite.guard(label, lambda: self.template_is_named(label, broken))
+        template = os.path.join(self.folder, "broken.jinja")
+        with open(template, "w", encoding="utf-8") as f:
+            f.write("{% if %}")
+        self.expect("chat: --chat-template broken", ["chat", "--model", self.good, "--chat-template", template], [("broken.jinja", "chat-template")],
+                    codes=(1, 2), stdin="Hello\n")
+
+    def template_is_named(self, name, model):
+        """Either refused, or replaced by the built-in template with a warning; never in silence."""
+        result = harness.run(self.suite.qnext, ["chat", "--model", model, "--max-tokens", "4"], "Hello\n", TIMEOUT)
+        self.suite.check(name, result.returncode in (0, 1) and "template" in result.stderr.lower(), harness.describe(result))
+
+    def usage(self):
+        generate = ["generate", "--model", self.good, "--prompt", "Hello"]
+        for name, arguments, named in (
+                ("unknown option", ["--frobnicate"], "--frobnicate"), ("unknown command", None, "teleport"),
+                ("option without its value", ["--max-tokens"], "--max-tokens"), ("max-tokens is text", ["--max-tokens", "many"], "max-tokens"),
+                ("temperature is text", ["--temperature", "hot"], "temperature"), ("unknown activations", ["--activations", "int3"], "activations"),
+                ("unknown KV type", ["--kv", "f64"], "kv"), ("unknown instruction set", ["--cpu-isa", "mmx"], "cpu-isa")):
+            self.expect(name, ["teleport"] if arguments is None else [*generate, *arguments], [named], codes=(2,))
+        for name, arguments, named in (
+                ("negative max-tokens", ["--max-tokens=-1"], "max-tokens"), ("negative temperature", ["--temperature=-1"], "temperature"),
+                ("temperature not a number", ["--temperature", "nan"], "temperature"), ("negative threads", ["--threads=-3"], "threads"),
+                ("context of zero", ["--ctx", "0"], "ctx"), ("negative context", ["--ctx=-5"], "ctx"),
+                ("context too large for 64 bits", ["--ctx", "99999999999999999999"], "ctx"), ("no model", None, "model")):
+            self.expect(name, ["generate", "--prompt", "a"] if arguments is None else [*generate, *arguments], [named], codes=(1, 2))
+
+
+def main():
+    tests = BadInput()
+    for part in (tests.works, tests.checkpoints, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.usage):
+        part()
+    tests.suite.finish()
+
+
+if __name__ == "__main__":
+    main()
