@@ -48,6 +48,8 @@ class Sampler {
   // The tokens of the prompt, for repetition_penalty.
   void AddPrompt(std::span<const int32_t> ids);
 
+  uint64_t seed() const { return seed_; }
+
   // Chooses the next token and counts it for the penalties. `logits` has at least vocab_end values. kInternal when the
   // model is broken: a NaN, +infinity, or no token that can be chosen (-infinity excludes a token).
   Result<SampledToken> Sample(std::span<const float> logits);
