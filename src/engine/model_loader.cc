@@ -46,6 +46,7 @@ Result<LoadedModel> LoadedModel::Load(const ModelLoadOptions& options, const Mod
   QNEXT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.folder));
   QNEXT_RETURN_IF_ERROR(CheckTensors(checkpoint, config));
   loaded.pool_ = std::make_unique<ThreadPool>(options.threads);
+  loaded.pool_->PinCallingThread();
   QNEXT_ASSIGN_OR_RETURN(loaded.model_,
                          Model::Load(checkpoint, config, options.model, *loaded.kernels_, *loaded.pool_, progress));
   return loaded;

@@ -18,7 +18,9 @@ namespace qnext {
 
 struct ModelLoadOptions {
   std::string folder;
-  int threads = 1;  // CPU workers, the calling thread included
+  // CPU workers, the calling thread included, and where to pin them. The thread that loads is pinned too: it is the one
+  // that should run the model.
+  ThreadPoolOptions threads;
   ModelOptions model;
   std::optional<CpuIsa> isa;       // absent: the best that this machine has and that passes its known-answer test
   bool reference_kernels = false;  // the plain scalar kernels instead; for verification, hundreds of times slower
