@@ -1,0 +1,73 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "bench/report.h"
+
+namespace qnext {
+namespace {
+
+// Three significant digits, as the spread of such figures deserves.
+std::string Number(double value) { return fmt::format("{:.3g}", value); }
+
+std::string SpreadCell(const Spread& spread, double scale) {
+  if (spread.samples == 0) return "–";
+  return fmt::format("{} ({}…{})", Number(spread.median * scale), Number(spread.min * scale),
+                     Number(spread.max * scale));
+}
+
+std::string Verdict(const Report& report) {
+  const double worst = WorstDecodeSpeed(report);
+  if (worst <= 0) return "**No decode speed was measured.**";
+  const double target = report.target_tokens_per_second;
+  const double ratio = worst / target;
+  return fmt::format("**{}: {} tokens per second where {} are wanted ({:.2f} times), in the slowest case.**",
+                     worst >= target ? "The target is reached" : "The target is missed", Number(worst), Number(target),
+                     ratio);
+}
+
+std::string CaseRow(const CaseResult& result) {
+  const CaseFigures figures = FiguresOf(result);
+  return fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", result.work.prompt_tokens,
+                     result.work.output_tokens, result.samples.size(), SpreadCell(figures.decode_tokens_per_second, 1),
+                     SpreadCell(figures.prefill_tokens_per_second, 1), SpreadCell(figures.first_token_seconds, 1000),
+                     Number(figures.inter_token_median_seconds * 1000), Number(figures.inter_token_p95_seconds * 1000),
+                     Number(figures.inter_token_p99_seconds * 1000));
+}
+
+}  // namespace
+
+double WorstDecodeSpeed(const Report& report) {
+  double worst = 0;
+  for (const CaseResult& result : report.result.cases) {
+    const Spread speed = FiguresOf(result).decode_tokens_per_second;
+    if (speed.samples > 0 && (worst == 0 || speed.median < worst)) worst = speed.median;
+  }
+  return worst;
+}
+
+std::string FormatReportMarkdown(const Report& report) {
+  std::string out =
+      fmt::format("# qnext benchmark: {}\n\n{}\n\n{}\n\n", report.workload.name, Verdict(report), report.date);
+  out +=
+      "| prompt tokens | output tokens | runs | decode tokens/s | prefill tokens/s | first token, ms | token, ms: "
+      "median | p95 | p99 |\n|---|---|---|---|---|---|---|---|---|\n";
+  for (const CaseResult& result : report.result.cases) out += CaseRow(result);
+  out += fmt::format(
+      "\nMedian (minimum…maximum) of the runs, after {} warm-up run{}; token times over all runs "
+      "together.{}\n",
+      report.workload.warmups, report.workload.warmups == 1 ? "" : "s",
+      report.result.cut_short ? " The time limit cut the repetitions short." : "");
+  out += "\n## Memory\n\n| | |\n|---|---|\n";
+  for (const MemoryFigure& figure : report.memory) {
+    out += fmt::format("| {} | {} |\n", figure.name, FormatBytes(figure.bytes));
+  }
+  for (const FactGroup& group : report.facts) {
+    out += fmt::format("\n## {}\n\n| | |\n|---|---|\n", group.title);
+    for (const Fact& fact : group.facts) out += fmt::format("| {} | {} |\n", fact.name, fact.value);
+  }
+  return out;
+}
+
+}  // namespace qnext

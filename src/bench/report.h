@@ -1,0 +1,46 @@
+// Report: a benchmark's answer with everything that is needed to judge it, and its two forms.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "bench/runner.h"
+#include "bench/workload.h"
+
+namespace qnext {
+
+struct Fact {
+  std::string name;
+  std::string value;
+};
+
+// Facts that belong together: the machine, the build, the model, the options.
+struct FactGroup {
+  std::string title;
+  std::vector<Fact> facts;
+};
+
+struct MemoryFigure {
+  std::string name;
+  int64_t bytes = 0;
+};
+
+struct Report {
+  std::string date;  // ISO 8601 with time zone
+  std::vector<FactGroup> facts;
+  Workload workload;
+  LoadResult result;
+  std::vector<MemoryFigure> memory;
+  double target_tokens_per_second = 5;  // what the verdict holds the decode speed against
+};
+
+// The slowest case's median decode speed; 0 when no case has one.
+double WorstDecodeSpeed(const Report& report);
+
+// All of it, raw samples included; the keys are stable, new ones may be added.
+std::string FormatReportJson(const Report& report);
+// The verdict first, then a table of the cases, then memory and facts.
+std::string FormatReportMarkdown(const Report& report);
+
+}  // namespace qnext

@@ -1,0 +1,132 @@
+#include "engine/chat_format.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "engine/testing.h"
+
+namespace qnext {
+namespace {
+
+// A folder that holds nothing but what a test writes into it.
+class ChatFormatTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = ::testing::TempDir() + "qnext_chat_format_test";
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  void Write(const std::string& name, const std::string& text) { std::ofstream(folder_ + "/" + name) << text; }
+  Result<ChatFormat> Load(const std::string& override_path = "") {
+    return ChatFormat::Load(folder_, override_path, tokenizer_);
+  }
+  std::string Hello(const ChatFormat& format) { return format.Render({{.role = "user", .content = "hello"}}).value(); }
+
+  std::string folder_;
+  Tokenizer tokenizer_ = TinyTokenizer();
+};
+
+constexpr char kChatMlHello[] = "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n";
+
+TEST_F(ChatFormatTest, TheTinyCheckpointHasItsOwn) {
+  const Result<ChatFormat> format = ChatFormat::Load(TinyFolder(), "", tokenizer_);
+  ASSERT_TRUE(format.ok()) << format.status().message();
+  EXPECT_EQ(format->warning(), "");
+  EXPECT_EQ(format->source(), TinyFolder() + "/tokenizer_config.json: chat_template");
+  EXPECT_FALSE(format->end_id().has_value());
+  EXPECT_EQ(Hello(*format), kChatMlHello);
+  EXPECT_EQ(format
+                ->Render({{.role = "system", .content = "Be brief."},
+                          {.role = "user", .content = "a"},
+                          {.role = "assistant", .content = "b"},
+                          {.role = "user", .content = "c"}})
+                .value(),
+            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>"
+            "\n<|im_start|>user\nc<|im_end|>\n<|im_start|>assistant\n");
+}
+
+TEST_F(ChatFormatTest, SpecialTokensAreStringsOrObjects) {
+  Write("tokenizer_config.json",
+        R"({"bos_token": "<s>", "eos_token": {"content": "</s>"}, "pad_token": null,
+            "chat_template": "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}{{ pad_token is defined }}"})");
+  EXPECT_EQ(Hello(Load().value()), "<s>hello</s>False");
+}
+
+TEST_F(ChatFormatTest, AListOfTemplatesHasADefault) {
+  Write("tokenizer_config.json",
+        R"({"chat_template": [{"name": "tool_use", "template": "x"}, {"name": "default", "template": "y"}]})");
+  EXPECT_EQ(Hello(Load().value()), "y");
+  Write("tokenizer_config.json", R"({"chat_template": [{"name": "tool_use", "template": "x"}]})");
+  EXPECT_EQ(Load().status().message(),
+            folder_ + "/tokenizer_config.json: chat_template: the list has no entry named \"default\"");
+}
+
+TEST_F(ChatFormatTest, AFileOfItsOwnWinsAndTheOverrideWinsOverAll) {
+  Write("tokenizer_config.json", R"({"chat_template": "config"})");
+  EXPECT_EQ(Hello(Load().value()), "config");
+  Write("chat_template.jinja", "file");
+  EXPECT_EQ(Hello(Load().value()), "file");
+  Write("mine.jinja", "override");
+  EXPECT_EQ(Hello(Load(folder_ + "/mine.jinja").value()), "override");
+}
+
+TEST_F(ChatFormatTest, WithoutATemplateTheBuiltInOneWarns) {
+  const Result<ChatFormat> format = Load();
+  ASSERT_TRUE(format.ok());
+  EXPECT_EQ(format->warning(), folder_ + ": the checkpoint has no chat template; using the built-in ChatML template");
+  EXPECT_EQ(format->source(), "built-in ChatML");
+  EXPECT_EQ(format->end_id(), kTinyMessageEnd);
+  EXPECT_EQ(Hello(*format), kChatMlHello);
+}
+
+TEST_F(ChatFormatTest, ATemplateThatCannotBeRenderedIsReplacedWithAWarningThatNamesTheReason) {
+  Write("chat_template.jinja", "{{ messages | no_such_filter }}");
+  const Result<ChatFormat> format = Load();
+  ASSERT_TRUE(format.ok());
+  EXPECT_NE(format->warning().find("chat_template.jinja"), std::string::npos);
+  EXPECT_NE(format->warning().find("no_such_filter"), std::string::npos) << format->warning();
+  EXPECT_EQ(Hello(*format), kChatMlHello);
+}
+
+TEST_F(ChatFormatTest, AnOverrideThatCannotBeRenderedIsAnError) {
+  Write("tokenizer_config.json", R"({"chat_template": "config"})");
+  Write("mine.jinja", "{{ messages | no_such_filter }}");
+  const Result<ChatFormat> format = Load(folder_ + "/mine.jinja");
+  EXPECT_EQ(format.status().code(), StatusCode::kUnsupported);
+  EXPECT_EQ(format.status().message().rfind(folder_ + "/mine.jinja: ", 0), 0u) << format.status().message();
+  EXPECT_EQ(Load(folder_ + "/absent.jinja").status().code(), StatusCode::kNotFound);
+}
+
+TEST_F(ChatFormatTest, WithoutChatMlTokensThereIsNoReplacement) {
+  const Result<Tokenizer> plain = Tokenizer::Parse(
+      R"({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "added_tokens": [],
+          "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false},
+          "decoder": {"type": "ByteLevel"}, "post_processor": null})",
+      "plain");
+  ASSERT_TRUE(plain.ok()) << plain.status().message();
+  const Result<ChatFormat> format = ChatFormat::Load(folder_, "", *plain);
+  EXPECT_EQ(format.status().message(),
+            folder_ + ": the checkpoint has no chat template; name a template with --chat-template");
+}
+
+TEST_F(ChatFormatTest, ABrokenConfigIsCorrupt) {
+  Write("tokenizer_config.json", "{");
+  EXPECT_EQ(Load().status().message(), folder_ + "/tokenizer_config.json: is not a JSON object");
+  Write("tokenizer_config.json", R"({"chat_template": 5})");
+  EXPECT_EQ(Load().status().code(), StatusCode::kCorrupt);
+}
+
+TEST_F(ChatFormatTest, TheBuiltInTemplateRefusesTools) {
+  const nlohmann::ordered_json messages = {{{"role", "user"}, {"content", "a"}}};
+  const Result<std::string> text = Load()->Render(messages, {{"tools", {{{"name", "f"}}}}});
+  EXPECT_EQ(text.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(text.status().message().find("tools"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace qnext

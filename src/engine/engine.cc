@@ -1,0 +1,84 @@
+#include "engine/engine.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/sequence.h"
+
+namespace qnext {
+
+Engine::Engine(EngineParts parts)
+    : parts_(std::move(parts)), logits_(static_cast<size_t>(parts_.model->vocab_size())) {}
+
+std::vector<int32_t> Engine::ChatEosIds() const {
+  std::vector<int32_t> ids = parts_.eos_ids;
+  const std::optional<int32_t> end = parts_.chat.value().end_id();
+  if (end && std::find(ids.begin(), ids.end(), *end) == ids.end()) ids.push_back(*end);
+  return ids;
+}
+
+std::vector<std::string> Engine::Warnings() const {
+  std::vector<std::string> warnings;
+  if (parts_.chat.ok() && !parts_.chat->warning().empty()) warnings.push_back(parts_.chat->warning());
+  if (parts_.eos_ids.empty()) {
+    warnings.push_back("eos_token_id: the checkpoint names none; answers end at their limit of tokens only");
+  }
+  return warnings;
+}
+
+Status Engine::Validate(const Request& request) const {
+  return ValidateRequest(request, parts_.tokenizer.vocab_end(), context());
+}
+
+Result<GenerationResult> Engine::Generate(const Request& request, const GenerationHooks& hooks,
+                                          std::optional<SteadyTime> arrival) {
+  QNEXT_RETURN_IF_ERROR(Validate(request));
+  Sequence sequence(request, parts_.tokenizer, parts_.eos_ids, context(),
+                    arrival.value_or(std::chrono::steady_clock::now()));
+  LanguageModel& model = *parts_.model;
+  model.Reset();
+  sequence.Start();
+  std::vector<int32_t> input = request.prompt_ids;
+  while (!sequence.finished()) {
+    const Status status = model.Forward(input, logits_, hooks.cancelled);
+    if (status.code() == StatusCode::kCancelled) {
+      sequence.Cancel();
+      break;
+    }
+    QNEXT_RETURN_IF_ERROR(status);
+    QNEXT_ASSIGN_OR_RETURN(const Piece piece, sequence.Advance(logits_));
+    const bool go_on = !hooks.on_piece || hooks.on_piece(piece);
+    if (!go_on || (hooks.cancelled && hooks.cancelled())) sequence.Cancel();
+    if (!sequence.finished()) input.assign(1, sequence.next_input());
+  }
+  return sequence.TakeResult();
+}
+
+Result<int64_t> ChooseContext(std::optional<int64_t> wanted, const ModelConfig& config) {
+  const int64_t most = config.max_position_embeddings;
+  if (!wanted) return std::min(kDefaultContext, most);
+  if (*wanted < 2) return InvalidArgument(fmt::format("ctx: must be at least 2 tokens, not {}", *wanted));
+  if (*wanted > most) {
+    return InvalidArgument(fmt::format("ctx: {} tokens are more than the model's {} positions", *wanted, most));
+  }
+  return *wanted;
+}
+
+Result<std::vector<int32_t>> CheckVocabulary(const ModelConfig& config, int32_t vocab_end) {
+  if (vocab_end > config.vocab_size) {
+    return Corrupt(fmt::format("vocabulary mismatch: the tokenizer has ids up to {}, config.json a vocab_size of {}",
+                               vocab_end - 1, config.vocab_size));
+  }
+  std::vector<int32_t> eos_ids;
+  for (const int64_t id : config.eos_token_ids) {
+    if (id < 0 || id >= vocab_end) {
+      return Corrupt(fmt::format("eos_token_id: {} is outside the vocabulary of {} tokens", id, vocab_end));
+    }
+    eos_ids.push_back(static_cast<int32_t>(id));
+  }
+  return eos_ids;
+}
+
+}  // namespace qnext

@@ -1,0 +1,85 @@
+// Engine: a checkpoint folder made ready to answer requests.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "config/model_config.h"
+#include "engine/chat_format.h"
+#include "engine/language_model.h"
+#include "engine/model_loader.h"
+#include "engine/request.h"
+#include "text/tokenizer.h"
+
+namespace qnext {
+
+struct EngineOptions {
+  ModelLoadOptions load;
+  std::optional<int64_t> context;  // tokens; absent: kDefaultContext, or less where the model has less
+  std::string chat_template_path;  // overrides the checkpoint's; empty: none
+};
+
+constexpr int64_t kDefaultContext = 32768;
+
+// What reports and `stats` say about a running engine.
+struct EngineInfo {
+  std::string model_name;  // the folder's last part
+  std::string kernels;
+  int threads = 0;
+  int64_t weight_bytes = 0;
+  double load_seconds = 0;
+};
+
+// What an engine is made of. Load makes them from a folder; tests make their own.
+struct EngineParts {
+  std::unique_ptr<LanguageModel> model;
+  Tokenizer tokenizer;
+  Result<ChatFormat> chat;
+  std::vector<int32_t> eos_ids;
+  GenerationDefaults defaults;
+  EngineInfo info;
+};
+
+// Owns the model, its one sequence, the tokenizer and the chat format. One thread at a time.
+class Engine {
+ public:
+  // Everything that can be wrong without the weights is checked before they are read: vocabulary and eos ids against
+  // each other, the context against the model's, the chat template.
+  static Result<std::unique_ptr<Engine>> Load(const EngineOptions& options,
+                                              const LoadProgressCallback& progress = nullptr);
+  explicit Engine(EngineParts parts);
+
+  const Tokenizer& tokenizer() const { return parts_.tokenizer; }
+  // An error says why this checkpoint cannot chat; it can still continue plain text.
+  const Result<ChatFormat>& chat() const { return parts_.chat; }
+  const std::vector<int32_t>& eos_ids() const { return parts_.eos_ids; }
+  // Those, and the chat format's own end of a message. Only when chat() is ok.
+  std::vector<int32_t> ChatEosIds() const;
+  const GenerationDefaults& defaults() const { return parts_.defaults; }
+  const EngineInfo& info() const { return parts_.info; }
+  int64_t context() const { return parts_.model->context(); }
+  std::vector<std::string> Warnings() const;
+
+  Status Validate(const Request& request) const;
+
+  // Runs one request to its end. A request that is wrong, and a model that breaks, are errors; one that is cancelled
+  // has a result with what there was. `arrival` is when the request came in, if that was earlier.
+  Result<GenerationResult> Generate(const Request& request, const GenerationHooks& hooks = {},
+                                    std::optional<SteadyTime> arrival = std::nullopt);
+
+ private:
+  EngineParts parts_;
+  std::vector<float> logits_;  // [V]
+};
+
+// The context to use: `wanted`, or the default; an error where the model has fewer positions. For Load and for plans.
+Result<int64_t> ChooseContext(std::optional<int64_t> wanted, const ModelConfig& config);
+
+// The vocabulary mismatch and eos checks of Load.
+Result<std::vector<int32_t>> CheckVocabulary(const ModelConfig& config, int32_t vocab_end);
+
+}  // namespace qnext

@@ -1,0 +1,53 @@
+// From a checkpoint folder and options to a model that is ready to run on the CPU.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "config/model_config.h"
+#include "engine/language_model.h"
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/kernels.h"
+#include "model/model.h"
+
+namespace qnext {
+
+struct ModelLoadOptions {
+  std::string folder;
+  // CPU workers, the calling thread included, and where to pin them. The thread that loads is pinned too: it is the one
+  // that should run the model.
+  ThreadPoolOptions threads;
+  ModelOptions model;
+  std::optional<CpuIsa> isa;       // absent: the best that this machine has and that passes its known-answer test
+  bool reference_kernels = false;  // the plain scalar kernels instead; for verification, hundreds of times slower
+};
+
+using LoadProgressCallback = std::function<void(const LoadProgress&)>;
+
+// A loaded model and the threads that it runs on. One thread at a time.
+class LoadedModel {
+ public:
+  // `config` is that of the same folder.
+  static Result<LoadedModel> Load(const ModelLoadOptions& options, const ModelConfig& config,
+                                  const LoadProgressCallback& progress);
+
+  Model& model() { return *model_; }
+  const Kernels& kernels() const { return *kernels_; }
+  int threads() const { return pool_->threads(); }
+
+ private:
+  LoadedModel() = default;
+
+  const Kernels* kernels_ = nullptr;
+  std::unique_ptr<ThreadPool> pool_;  // outlives model_
+  std::unique_ptr<Model> model_;
+};
+
+// The model with one sequence of at most `context` tokens.
+std::unique_ptr<LanguageModel> MakeLanguageModel(LoadedModel model, int64_t context);
+
+}  // namespace qnext
