@@ -150,12 +150,11 @@ void Model::Impl::RunBlock(std::span<const int32_t> ids, SequenceState& state, c
     } else {
       RunDenseMlp(block, layer.mlp);
     }
-    if (l + 1 < config.num_layers || outputs.forced_inputs != nullptr) keep_hidden(l + 1, hidden);
+    if (l + 1 < config.num_layers) keep_hidden(l + 1, hidden);
   }
   state.Advance(tokens);
 
-  const bool keep_last = outputs.hidden_states != nullptr && outputs.forced_inputs == nullptr;
-  if (keep_last) {
+  if (outputs.hidden_states != nullptr) {
     Norm(hidden, weights.norm, ws->normed.data(), tokens);
     keep_hidden(config.num_layers, ws->normed.data());
   }
