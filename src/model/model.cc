@@ -61,10 +61,16 @@ int64_t Model::weight_bytes() const { return impl_->weights.arena.allocated_byte
 Result<std::unique_ptr<Model>> Model::Load(const Checkpoint& checkpoint, const ModelConfig& config,
                                            const ModelOptions& options, const Kernels& kernels, ThreadPool& pool,
                                            const std::function<void(const LoadProgress&)>& progress) {
-  if (options.max_block_tokens < 1) return InvalidArgument("max_block_tokens: must be at least 1");
   QNEXT_RETURN_IF_ERROR(CheckTensors(checkpoint, config));
+  return LoadFrom(CheckpointSource(checkpoint), config, options, kernels, pool, progress);
+}
+
+Result<std::unique_ptr<Model>> Model::LoadFrom(const TensorSource& source, const ModelConfig& config,
+                                               const ModelOptions& options, const Kernels& kernels, ThreadPool& pool,
+                                               const std::function<void(const LoadProgress&)>& progress) {
+  if (options.max_block_tokens < 1) return InvalidArgument("max_block_tokens: must be at least 1");
   auto impl = std::make_unique<Impl>(config, options, kernels, pool);
-  QNEXT_RETURN_IF_ERROR(LoadWeights(checkpoint, config, pool, progress, impl->weights));
+  QNEXT_RETURN_IF_ERROR(LoadWeights(source, config, pool, progress, impl->weights));
   const bool separate_up =
       std::ranges::any_of(impl->weights.layers, [](const LayerWeights& l) { return l.moe.separate_up; });
   impl->ws = std::make_unique<Workspace>(config, options.max_block_tokens, options.activations, pool.threads(),

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/tensor_source.h"
 #include "config/model_config.h"
 #include "kernels/kernels.h"
 #include "model/linear.h"
@@ -40,10 +41,14 @@ struct ForwardOutputs {
 // must outlive the model.
 class Model {
  public:
-  // `progress` is called now and then from the calling thread.
+  // Holds the checkpoint against the tensor list first. `progress` is called now and then from the calling thread.
   static Result<std::unique_ptr<Model>> Load(const Checkpoint& checkpoint, const ModelConfig& config,
                                              const ModelOptions& options, const Kernels& kernels, ThreadPool& pool,
                                              const std::function<void(const LoadProgress&)>& progress = nullptr);
+  // From any source that holds every tensor of the list in a form the configuration allows (synthetic weights).
+  static Result<std::unique_ptr<Model>> LoadFrom(const TensorSource& source, const ModelConfig& config,
+                                                 const ModelOptions& options, const Kernels& kernels, ThreadPool& pool,
+                                                 const std::function<void(const LoadProgress&)>& progress = nullptr);
   ~Model();
 
   const ModelConfig& config() const;

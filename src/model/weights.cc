@@ -88,8 +88,8 @@ struct GptqBytes {
 
 class Loader {
  public:
-  Loader(const Checkpoint& checkpoint, const ModelConfig& config, ModelWeights& weights)
-      : checkpoint_(checkpoint), config_(config), weights_(weights), to_(Bind(config, weights)) {}
+  Loader(const TensorSource& source, const ModelConfig& config, ModelWeights& weights)
+      : source_(source), config_(config), weights_(weights), to_(Bind(config, weights)) {}
 
   Status Run(ThreadPool& pool, const std::function<void(const LoadProgress&)>& progress);
 
@@ -113,12 +113,18 @@ class Loader {
 
   template <typename T>
   Status ReadInto(const std::string& name, std::vector<T>& out) {
-    const Checkpoint::Entry* entry = checkpoint_.Find(name);
-    QNEXT_CHECK(entry != nullptr, "CheckTensors has found this tensor");
-    out.resize(static_cast<size_t>(entry->info.bytes) / sizeof(T));
-    bytes_done_ += entry->info.bytes;
-    return checkpoint_.Read(*entry, std::as_writable_bytes(std::span(out)));
+    const TensorInfo& info = Get(name);
+    out.resize(static_cast<size_t>(info.bytes) / sizeof(T));
+    bytes_done_ += info.bytes;
+    return source_.Read(info, std::as_writable_bytes(std::span(out)));
   }
+
+  const TensorInfo& Get(const std::string& name) const {
+    const TensorInfo* info = source_.Find(name);
+    QNEXT_CHECK(info != nullptr, "the source has passed CheckTensors");
+    return *info;
+  }
+  bool IsGptq(const std::string& module) const { return source_.Find(module + ".qweight") != nullptr; }
 
   Linear& Destination(const ExpectedTensor& expected) const {
     const auto found = to_.linears.find(expected.name);
@@ -126,7 +132,7 @@ class Loader {
     return *found->second;
   }
 
-  const Checkpoint& checkpoint_;
+  const TensorSource& source_;
   const ModelConfig& config_;
   ModelWeights& weights_;
   Destinations to_;
@@ -150,7 +156,7 @@ Status Loader::Run(ThreadPool& pool, const std::function<void(const LoadProgress
   }
   std::vector<Status> status(units.size());
   std::atomic<bool> failed{false};
-  const LoadProgress total = {.bytes_total = checkpoint_.total_bytes()};
+  const LoadProgress total = {.bytes_total = source_.total_bytes()};
   pool.ParallelFor(static_cast<int64_t>(units.size()), 1, [&](Range part, int thread) {
     for (int64_t i = part.begin; i < part.end && !failed; ++i) {
       status[static_cast<size_t>(i)] = LoadUnit(units[static_cast<size_t>(i)]);
@@ -180,7 +186,7 @@ Status Loader::LoadVector(const ExpectedTensor& expected) {
   QNEXT_CHECK(place != to_.vectors.end(), "every vector of the tensor list has a place");
   std::vector<std::byte> raw;
   QNEXT_RETURN_IF_ERROR(ReadInto(expected.name, raw));
-  const TensorInfo& info = checkpoint_.Find(expected.name)->info;
+  const TensorInfo& info = Get(expected.name);
   const int64_t n = *info.shape.Elements();
   float* out = reinterpret_cast<float*>(weights_.arena.Allocate(n * 4));
   for (int64_t i = 0; i < n; ++i) {
@@ -200,12 +206,11 @@ Status Loader::LoadVector(const ExpectedTensor& expected) {
 Status Loader::LoadDense(const ExpectedTensor& expected, Linear& out) {
   // The embedding is listed under its tensor name, a linear under its module name.
   const std::string name = EndsWith(expected.name, ".weight") ? expected.name : expected.name + ".weight";
-  const Checkpoint::Entry* entry = checkpoint_.Find(name);
-  QNEXT_CHECK(entry != nullptr, "CheckTensors has found this tensor");
-  std::byte* data = weights_.arena.Allocate(entry->info.bytes);
-  QNEXT_RETURN_IF_ERROR(checkpoint_.Read(*entry, {data, static_cast<size_t>(entry->info.bytes)}));
-  bytes_done_ += entry->info.bytes;
-  out = {.in = expected.shape[1], .out = expected.shape[0], .dtype = entry->info.dtype, .dense = data};
+  const TensorInfo& info = Get(name);
+  std::byte* data = weights_.arena.Allocate(info.bytes);
+  QNEXT_RETURN_IF_ERROR(source_.Read(info, {data, static_cast<size_t>(info.bytes)}));
+  bytes_done_ += info.bytes;
+  out = {.in = expected.shape[1], .out = expected.shape[0], .dtype = info.dtype, .dense = data};
   return Status();
 }
 
@@ -215,8 +220,8 @@ Result<GptqBytes> Loader::ReadGptq(const ExpectedTensor& expected) {
   QNEXT_RETURN_IF_ERROR(ReadInto(module + ".qweight", bytes.qweight));
   QNEXT_RETURN_IF_ERROR(ReadInto(module + ".qzeros", bytes.qzeros));
   QNEXT_RETURN_IF_ERROR(ReadInto(module + ".scales", bytes.scales));
-  if (checkpoint_.Find(module + ".g_idx") != nullptr) QNEXT_RETURN_IF_ERROR(ReadInto(module + ".g_idx", bytes.g_idx));
-  const TensorInfo& scales = checkpoint_.Find(module + ".scales")->info;
+  if (source_.Find(module + ".g_idx") != nullptr) QNEXT_RETURN_IF_ERROR(ReadInto(module + ".g_idx", bytes.g_idx));
+  const TensorInfo& scales = Get(module + ".scales");
   bytes.tensors = {.in = expected.shape[1],
                    .out = expected.shape[0],
                    .groups = scales.shape[0],
@@ -255,16 +260,15 @@ void Loader::Pack(const GptqBytes& bytes, std::span<const int32_t> input_permuta
 Status Loader::LoadLinear(const ExpectedTensor& expected) {
   if (expected.role == TensorRole::kEmbedding) return LoadDense(expected, weights_.embed_tokens);
   Linear& out = Destination(expected);
-  if (StoredFormat(checkpoint_, expected.name) == LinearFormat::kDense) return LoadDense(expected, out);
+  if (!IsGptq(expected.name)) return LoadDense(expected, out);
   QNEXT_ASSIGN_OR_RETURN(const GptqBytes bytes, ReadGptq(expected));
   Pack(bytes, Keep(Int4InputPermutation(bytes.tensors)), {}, out);
   return Status();
 }
 
 Status Loader::LoadMlp(const ExpectedTensor* gate_up_down) {
-  const bool all_int4 = std::all_of(gate_up_down, gate_up_down + 3, [&](const ExpectedTensor& expected) {
-    return StoredFormat(checkpoint_, expected.name) == LinearFormat::kGptq;
-  });
+  const bool all_int4 = std::all_of(gate_up_down, gate_up_down + 3,
+                                    [&](const ExpectedTensor& expected) { return IsGptq(expected.name); });
   if (!all_int4) {
     for (int i = 0; i < 3; ++i) QNEXT_RETURN_IF_ERROR(LoadLinear(gate_up_down[i]));
     return Status();
@@ -287,9 +291,9 @@ Status Loader::LoadMlp(const ExpectedTensor* gate_up_down) {
 
 }  // namespace
 
-Status LoadWeights(const Checkpoint& checkpoint, const ModelConfig& config, ThreadPool& pool,
+Status LoadWeights(const TensorSource& source, const ModelConfig& config, ThreadPool& pool,
                    const std::function<void(const LoadProgress&)>& progress, ModelWeights& weights) {
-  return Loader(checkpoint, config, weights).Run(pool, progress);
+  return Loader(source, config, weights).Run(pool, progress);
 }
 
 }  // namespace qnext

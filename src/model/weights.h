@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 #include "base/thread_pool.h"
-#include "checkpoint/checkpoint.h"
+#include "checkpoint/tensor_source.h"
 #include "config/model_config.h"
 #include "model/linear.h"
 #include "model/weight_arena.h"
@@ -76,7 +76,7 @@ struct ModelWeights {
 // Reads every tensor of ExpectedTensors into its final layout, in parallel. The checkpoint must have passed
 // CheckTensors; what only the contents can show (zero points of a symmetric module, group indices, scales that are not
 // finite) is an error here that names the module. `progress` is called from the calling thread.
-Status LoadWeights(const Checkpoint& checkpoint, const ModelConfig& config, ThreadPool& pool,
+Status LoadWeights(const TensorSource& source, const ModelConfig& config, ThreadPool& pool,
                    const std::function<void(const LoadProgress&)>& progress, ModelWeights& weights);
 
 }  // namespace qnext
