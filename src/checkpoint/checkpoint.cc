@@ -22,6 +22,8 @@ struct IndexEntry {
   std::string file;
 };
 
+std::string InFolder(const std::string& folder, std::string_view file) { return fmt::format("{}/{}", folder, file); }
+
 // A shard lies beside its index: a name with a separator could reach any file of the machine.
 bool IsPlainFileName(const std::string& name) {
   return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
@@ -78,20 +80,20 @@ Result<Checkpoint> Checkpoint::Open(const std::string& folder) {
   for (const IndexEntry& entry : index) files.insert(entry.file);
   std::vector<std::string> missing;
   for (const std::string& file : files) {
-    if (!FileExists(folder + "/" + file)) missing.push_back(file);
+    if (!FileExists(InFolder(folder, file))) missing.push_back(file);
   }
   if (!missing.empty()) {
     return NotFound(fmt::format("{}: {} of its {} shards are missing: {}", index_path, missing.size(), files.size(),
                                 List(missing)));
   }
-  for (const std::string& file : files) QNEXT_RETURN_IF_ERROR(checkpoint.AddShard(folder + "/" + file));
+  for (const std::string& file : files) QNEXT_RETURN_IF_ERROR(checkpoint.AddShard(InFolder(folder, file)));
 
   std::vector<std::string> misplaced;
   for (const IndexEntry& entry : index) {
     const Entry* found = checkpoint.Find(entry.tensor);
     if (found == nullptr) {
       misplaced.push_back(fmt::format("{} (in no shard)", entry.tensor));
-    } else if (checkpoint.shards_[found->shard].path() != folder + "/" + entry.file) {
+    } else if (checkpoint.shards_[found->shard].path() != InFolder(folder, entry.file)) {
       misplaced.push_back(
           fmt::format("{} (in {}, not {})", entry.tensor, checkpoint.shards_[found->shard].path(), entry.file));
     }

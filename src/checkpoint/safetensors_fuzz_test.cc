@@ -46,7 +46,7 @@ TEST(SafetensorsFuzz, MutatedHeadersGiveTensorsInsideTheFileOrAStatus) {
   const int64_t data_bytes = DataBytes(tensors);
   ASSERT_TRUE(ParseSafetensorsHeader(seed, 8, data_bytes).ok());
   int accepted = 0;
-  for (int i = 0; i < 20000; ++i) {
+  for (int i = 0; i < 10000; ++i) {
     const std::string header = Mutated(seed, random);
     const Result<std::vector<TensorInfo>> parsed = ParseSafetensorsHeader(header, 8, data_bytes);
     if (!parsed.ok()) {
@@ -76,7 +76,7 @@ TEST(SafetensorsFuzz, MutatedIndexesOpenOrGiveAStatus) {
   const std::string path = folder + "/model.safetensors.index.json";
   const std::string seed = ReadFileToString(path).value();
   int accepted = 0;
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < 1000; ++i) {
     WriteText(path, Mutated(seed, random));
     const Result<Checkpoint> checkpoint = Checkpoint::Open(folder);
     if (checkpoint.ok()) {
@@ -86,7 +86,7 @@ TEST(SafetensorsFuzz, MutatedIndexesOpenOrGiveAStatus) {
     }
   }
   EXPECT_GT(accepted, 10);
-  EXPECT_LT(accepted, 1900);
+  EXPECT_LT(accepted, 950);
 }
 
 }  // namespace

@@ -131,7 +131,6 @@ class HeaderReader {
   bool Unexpected(std::string_view what) {
     switch (place_) {
       case Place::kOutside:
-        return Fail(fmt::format("found {}, expected an object", what));
       case Place::kHeader:
         return Fail(fmt::format("found {}, expected an object", what));
       case Place::kMetadata:

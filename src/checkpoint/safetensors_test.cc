@@ -1,5 +1,6 @@
 #include "checkpoint/safetensors.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -90,7 +91,7 @@ TEST(Safetensors, RefusesEveryKindOfBadHeader) {
            {R"({"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4], "x": 1}})", 4, "a: \"x\" is not a field"},
            {R"({"a": {"dtype": "U8", "shape": [4], "shape": [4], "data_offsets": [0, 4]}})", 4,
             "a: shape: occurs twice"},
-           {"{" + good + "," + good + "}", 4, "a: occurs twice in the header"},
+           {fmt::format("{{{0},{0}}}", good), 4, "a: occurs twice in the header"},
            {R"({"": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}})", 4, "header: a tensor has an empty name"},
            {"{" + good + R"(, "b": {"dtype": "U8", "shape": [4], "data_offsets": [2, 6]}})", 6,
             "b: begins at data byte 2, inside a, which ends at 4"},
@@ -119,7 +120,7 @@ TEST(Safetensors, RefusesEveryKindOfBadHeader) {
 
 // A file of the given length field, then text.
 std::string WriteRaw(uint64_t length, const std::string& text) {
-  const std::string path = FreshFolder("safetensors_raw") + "/raw.safetensors";
+  std::string path = FreshFolder("safetensors_raw") + "/raw.safetensors";
   std::string bytes;
   for (int i = 0; i < 8; ++i) bytes += static_cast<char>(length >> (8 * i) & 0xff);
   WriteText(path, bytes + text);

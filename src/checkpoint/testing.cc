@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -73,7 +74,7 @@ void WriteSafetensors(const std::string& path, const std::vector<TestTensor>& te
 }
 
 std::string FreshFolder(const std::string& name) {
-  const std::string folder = ::testing::TempDir() + "/qnext_" + name;
+  std::string folder = ::testing::TempDir() + "/qnext_" + name;
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
   return folder;
@@ -90,7 +91,7 @@ void WriteCheckpoint(const std::string& folder, std::string_view config_json, co
     const size_t end = std::min(begin + per_shard, tensors.size());
     const std::vector<TestTensor> part(tensors.begin() + static_cast<ptrdiff_t>(begin),
                                        tensors.begin() + static_cast<ptrdiff_t>(end));
-    WriteSafetensors(folder + "/" + name, part);
+    WriteSafetensors(fmt::format("{}/{}", folder, name), part);
     for (const TestTensor& tensor : part) {
       if (index.back() != '{') index += ',';
       fmt::format_to(std::back_inserter(index), R"("{}":"{}")", tensor.name, name);

@@ -48,7 +48,7 @@ TEST(JsonValue, RefusesAKeyGivenTwiceInOneObject) {
 }
 
 TEST(JsonValue, RefusesDepthBombsBeforeParsing) {
-  EXPECT_FALSE(ParseJson(std::string(10000000, '[')).ok());
+  EXPECT_FALSE(ParseJson(std::string(1000000, '[')).ok());
   EXPECT_TRUE(ParseJson(std::string(64, '[') + std::string(64, ']')).ok());
   EXPECT_FALSE(ParseJson(std::string(65, '[') + std::string(65, ']')).ok());
 }

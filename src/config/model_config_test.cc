@@ -69,6 +69,28 @@ TEST(ModelConfig, LayerTypesWinOverTheInterval) {
   EXPECT_FALSE(Parse(Edited(text, "\"num_hidden_layers\": 3", "\"num_hidden_layers\": 4")).ok());
 }
 
+// The coding model of the same architecture, as its auto-round release writes it.
+TEST(ModelConfig, ReadsTheAutoRoundReleaseOfTheCodingModel) {
+  std::string types;
+  for (int layer = 0; layer < 48; ++layer) {
+    types += layer == 0 ? "" : ", ";
+    types += (layer + 1) % 4 == 0 ? "\"full_attention\"" : "\"linear_attention\"";
+  }
+  std::string text = Edited(kConfig80B, "\"rope_theta\": 10000000", "\"rope_theta\": 5000000");
+  text = Edited(text, "\"torch_dtype\"", "\"dtype\"");
+  text = WithMember(text, "layer_types", "[" + types + "]");
+  text = WithMember(text, "quantization_config", R"({
+      "bits": 4, "data_type": "int", "group_size": 128, "sym": true, "autoround_version": "0.10.0",
+      "quant_method": "auto-round", "packing_format": "auto_round:auto_gptq",
+      "extra_config": {"model.layers.0.mlp.shared_expert_gate": {"bits": 16, "data_type": "fp"}}})");
+  const Result<ModelConfig> config = Parse(text);
+  ASSERT_TRUE(config.ok()) << config.status().message();
+  EXPECT_EQ(config->rope_theta, 5e6);
+  EXPECT_EQ(config->CountLayers(LayerKind::kFullAttention), 12);
+  EXPECT_EQ(config->quantization->method(), "auto-round");
+  EXPECT_FALSE(config->quantization->ForModule("model.layers.0.mlp.shared_expert_gate").has_value());
+}
+
 TEST(ModelConfig, DenseMlpLayers) {
   std::string text = Edited(kConfig80B, "\"num_hidden_layers\": 48", "\"num_hidden_layers\": 6");
   text = Edited(text, "\"decoder_sparse_step\": 1", "\"decoder_sparse_step\": 2");
