@@ -168,7 +168,9 @@ struct KvAppendArgs {
 
 // Causal attention of T query tokens at positions start .. start+T-1 over a paged cache that already holds them, times
 // sigmoid(gate). Items: (block of kAttentionBlockTokens tokens, KV head, split), split fastest. With splits > 1, each
-// split of the positions leaves an unnormalised partial and AttentionCombine finishes; with splits == 1 `out` is final.
+// split leaves an unnormalised partial and AttentionCombine finishes; with splits == 1 `out` is final. The splits of a
+// query at position p are runs of ceil(pages(p) / splits) pages, so that they do not depend on the tokens sharing the
+// call; where there are fewer pages than splits the last ones are empty and leave (zeros | -inf | 0).
 constexpr int64_t kAttentionBlockTokens = 8;
 struct AttentionArgs {
   const float* q;     // [T, Hq, Dh] after norm and rope

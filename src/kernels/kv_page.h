@@ -3,6 +3,8 @@
 //   K [kv_heads][kKvPageTokens][head_dim]  then  V, the same; elements of type `type`.
 //   kInt8 only: K scales [kv_heads][kKvPageTokens] float32, then V scales (absolute maximum / 127 per position and
 //   head).
+//
+// Rounding, saturation and what is not finite: docs/numerics.md, "KV cache rows".
 #pragma once
 
 #include <cstddef>

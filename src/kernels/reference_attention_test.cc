@@ -142,7 +142,8 @@ TEST(ReferenceAttention, EqualKeysAverageThePast) {
   // Keys all equal: the output of the token at position p is the mean of values 0 .. p, across page borders too.
   const AttentionShape shape = {.start = 0, .tokens = 140, .query_heads = 1, .kv_heads = 1, .head_dim = 2};
   AttentionProblem p(shape, 13);
-  for (size_t i = 0; i < p.v.size(); ++i) p.v[i] = static_cast<float>(i / 2), p.k[i] = 1;
+  for (int i = 0; i < 140; ++i) p.v[2 * Index(i)] = p.v[2 * Index(i) + 1] = static_cast<float>(i);
+  p.k.assign(p.k.size(), 1.0f);
   p.kv.Append(kOps, p.k, p.v, 0);
   p.q_and_gate.assign(p.q_and_gate.size(), 1000.0f);
   const std::vector<float> out = RunAttention(kOps, p);

@@ -56,6 +56,37 @@ QNEXT_INLINE Floats E4M3Values(Words code) {
   return AsFloats(AsWords(value) | sign);
 }
 
+// kWidth stored integers as 32-bit lanes. Intrinsics, because GCC 12 takes __builtin_convertvector of loaded bytes
+// apart lane by lane; the masked forms, because it finds the others' undefined source operand uninitialised.
+QNEXT_INLINE Words WidenHalves(const std::byte* p) {
+  Halves v;
+  __builtin_memcpy(&v, p, sizeof v);
+#if QNEXT_FLOAT_OPS_WIDTH == 16
+  return __builtin_bit_cast(Words, _mm512_maskz_cvtepu16_epi32(0xffff, __builtin_bit_cast(__m256i, v)));
+#elif QNEXT_FLOAT_OPS_WIDTH == 8
+  return __builtin_bit_cast(Words, _mm256_cvtepu16_epi32(__builtin_bit_cast(__m128i, v)));
+#else
+  return __builtin_convertvector(v, Words);
+#endif
+}
+QNEXT_INLINE Words WidenBytes(const std::byte* p) {
+#if QNEXT_FLOAT_OPS_WIDTH == 16
+  return __builtin_bit_cast(Words,
+                            _mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#elif QNEXT_FLOAT_OPS_WIDTH == 8
+  return __builtin_bit_cast(Words, _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+#else
+  Bytes v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return __builtin_convertvector(v, Words);
+#endif
+}
+// The bytes as signed integers: their low 8 bits moved up and arithmetically down again.
+QNEXT_INLINE Floats WidenSignedBytes(const std::byte* p) {
+  const Ints shifted = __builtin_bit_cast(Ints, WidenBytes(p) << 24);
+  return __builtin_convertvector(shifted >> 24, Floats);
+}
+
 // Elements d .. d+lanes-1 of a stored row as float32, zeros in the other lanes.
 template <KvType kType>
 QNEXT_INLINE Floats LoadKv(const std::byte* row, int64_t d, int64_t lanes, [[maybe_unused]] Floats scale) {
@@ -70,17 +101,11 @@ QNEXT_INLINE Floats LoadKv(const std::byte* row, int64_t d, int64_t lanes, [[may
     __builtin_memcpy(&v, p, sizeof v);
     return v;
   } else if constexpr (kType == KvType::kBF16) {
-    Halves v;
-    __builtin_memcpy(&v, p, sizeof v);
-    return AsFloats(__builtin_convertvector(v, Words) << 16);
+    return AsFloats(WidenHalves(p) << 16);
   } else if constexpr (kType == KvType::kF8E4M3) {
-    Bytes v;
-    __builtin_memcpy(&v, p, sizeof v);
-    return E4M3Values(__builtin_convertvector(v, Words));
+    return E4M3Values(WidenBytes(p));
   } else {
-    SignedBytes v;
-    __builtin_memcpy(&v, p, sizeof v);
-    return __builtin_convertvector(__builtin_convertvector(v, Ints), Floats) * scale;
+    return WidenSignedBytes(p) * scale;
   }
 }
 

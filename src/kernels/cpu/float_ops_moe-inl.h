@@ -30,6 +30,7 @@ QNEXT_INLINE void SelectExperts(const float* logits, int64_t n, SoftmaxScale sca
   int64_t held = 0;
   ForVectors(n, [&](int64_t first, int64_t lanes) {
     const Floats p = Exp(LoadFirst(logits + first, lanes) - Splat(scale.maximum)) / Splat(scale.sum);
+    if (held == top && !(MaxLanes(p) > weights[top - 1])) return;
     for (int64_t lane = 0; lane < lanes; ++lane) {
       const float value = p[lane];
       if (held == top && !(value > weights[top - 1])) continue;

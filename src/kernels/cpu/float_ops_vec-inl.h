@@ -17,7 +17,6 @@ typedef int32_t Ints __attribute__((vector_size(4 * QNEXT_FLOAT_OPS_WIDTH)));
 typedef uint32_t Words __attribute__((vector_size(4 * QNEXT_FLOAT_OPS_WIDTH)));
 typedef uint16_t Halves __attribute__((vector_size(2 * QNEXT_FLOAT_OPS_WIDTH)));
 typedef uint8_t Bytes __attribute__((vector_size(QNEXT_FLOAT_OPS_WIDTH)));
-typedef int8_t SignedBytes __attribute__((vector_size(QNEXT_FLOAT_OPS_WIDTH)));
 
 #define QNEXT_INLINE [[gnu::always_inline]] inline
 

@@ -1,0 +1,20 @@
+# Fails if one of the object files FILES defines a symbol that the linker may merge with another file's (weak, vague
+# or unique): the kept copy could hold instructions that the machine lacks. Run as
+#   cmake -DNM=<nm> "-DFILES=<a.o;b.o>" -P check_no_shared_code.cmake
+if(NOT FILES)
+  message(FATAL_ERROR "no files to check")
+endif()
+foreach(file ${FILES})
+  execute_process(COMMAND ${NM} --defined-only -C ${file} OUTPUT_VARIABLE symbols RESULT_VARIABLE result)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "${file}: ${NM} failed: ${result}")
+  endif()
+  if(NOT symbols MATCHES " T ")
+    message(FATAL_ERROR "${file}: no function defined: is this the right file?")
+  endif()
+  string(REGEX MATCHALL "[0-9a-f]+ [WVuw] [^\n]*" shared "${symbols}")
+  if(shared)
+    list(JOIN shared "\n  " shared)
+    message(FATAL_ERROR "${file} defines code that other files may define too:\n  ${shared}")
+  endif()
+endforeach()
