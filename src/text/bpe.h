@@ -15,9 +15,9 @@ namespace qnext {
 
 // A vocabulary and its merges as tokenizer.json spells them (byte_level.h).
 struct BpeSpec {
-  std::vector<std::string> pieces;                          // by id, all distinct
-  std::vector<std::pair<std::string, std::string>> merges;  // by rank
-  bool ignore_merges = false;                               // a piece that is a token as a whole is not merged
+  std::vector<std::string> pieces;                               // by id, all distinct
+  std::vector<std::pair<std::string, std::string>> merges = {};  // by rank
+  bool ignore_merges = false;                                    // a piece that is a token as a whole is not merged
 };
 
 // Which token two neighbours become, and when.

@@ -37,10 +37,13 @@ UNICODE_16 = ["\U000105d2\u0307", "\U000105da\u0307", "\U00016d67\U00016d67", "\
               "\U00016121\U0001611f", "\U00011935\U00011930", "\U00011099\U000110ba", "\U00011131\U00011127"]
 
 
-def code_points(template, per_string):
-    """Every scalar value, put into `template`."""
-    for i in range(0, len(SCALARS), per_string):
-        yield "".join(template.replace("@", chr(c)) for c in SCALARS[i : i + per_string])
+def code_points(template, per_string=64, rest="a@ @1"):
+    """Every scalar value, put into `template`; into `rest` where Unicode has not assigned anything yet or ever will."""
+    used = [c for c in SCALARS if c < 0x33480 or 0xE0000 <= c < 0xE0200]
+    unused = [c for c in SCALARS if not (c < 0x33480 or 0xE0000 <= c < 0xE0200)]
+    for codes, text in ((used, template), (unused, rest)):
+        for i in range(0, len(codes), per_string):
+            yield "".join(text.replace("@", chr(c)) for c in codes[i : i + per_string])
 
 
 def normalization_pool():
