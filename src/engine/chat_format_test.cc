@@ -6,6 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/file.h"
 #include "engine/testing.h"
 
 namespace qnext {
@@ -103,11 +104,11 @@ TEST_F(ChatFormatTest, AnOverrideThatCannotBeRenderedIsAnError) {
 }
 
 TEST_F(ChatFormatTest, WithoutChatMlTokensThereIsNoReplacement) {
-  const Result<Tokenizer> plain = Tokenizer::Parse(
-      R"({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "added_tokens": [],
-          "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false},
-          "decoder": {"type": "ByteLevel"}, "post_processor": null})",
-      "plain");
+  nlohmann::json json = nlohmann::json::parse(ReadFileToString(TinyFolder() + "/tokenizer.json").value());
+  for (nlohmann::json& token : json["added_tokens"]) {
+    if (token["content"] == "<|im_start|>") token["content"] = "<|other|>";
+  }
+  const Result<Tokenizer> plain = Tokenizer::Parse(json.dump(), "plain");
   ASSERT_TRUE(plain.ok()) << plain.status().message();
   const Result<ChatFormat> format = ChatFormat::Load(folder_, "", *plain);
   EXPECT_EQ(format.status().message(),

@@ -42,15 +42,15 @@ Result<GenerationResult> Engine::Generate(const Request& request, const Generati
   sequence.Start();
   std::vector<int32_t> input = request.prompt_ids;
   while (!sequence.finished()) {
-    const Status status = model.Forward(input, logits_, hooks.cancelled);
+    const bool cancelled = hooks.cancelled && hooks.cancelled();
+    const Status status = cancelled ? Cancelled("by the caller") : model.Forward(input, logits_, hooks.cancelled);
     if (status.code() == StatusCode::kCancelled) {
       sequence.Cancel();
       break;
     }
     QNEXT_RETURN_IF_ERROR(status);
     QNEXT_ASSIGN_OR_RETURN(const Piece piece, sequence.Advance(logits_));
-    const bool go_on = !hooks.on_piece || hooks.on_piece(piece);
-    if (!go_on || (hooks.cancelled && hooks.cancelled())) sequence.Cancel();
+    if (hooks.on_piece && !hooks.on_piece(piece)) sequence.Cancel();
     if (!sequence.finished()) input.assign(1, sequence.next_input());
   }
   return sequence.TakeResult();

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/tensor_list.h"
 #include "hw/cpu_features.h"
 
 namespace qnext {
@@ -44,7 +43,6 @@ Result<LoadedModel> LoadedModel::Load(const ModelLoadOptions& options, const Mod
   LoadedModel loaded;
   QNEXT_ASSIGN_OR_RETURN(loaded.kernels_, ChooseKernels(options));
   QNEXT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.folder));
-  QNEXT_RETURN_IF_ERROR(CheckTensors(checkpoint, config));
   loaded.pool_ = std::make_unique<ThreadPool>(options.threads);
   loaded.pool_->PinCallingThread();
   QNEXT_ASSIGN_OR_RETURN(loaded.model_,

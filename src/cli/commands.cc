@@ -1,0 +1,15 @@
+#include "cli/command.h"
+
+namespace qnext {
+
+std::vector<std::unique_ptr<Command>> AllCommands() {
+  std::vector<std::unique_ptr<Command>> commands;
+  commands.push_back(MakeChatCommand());
+  commands.push_back(MakeGenerateCommand());
+  commands.push_back(MakeBenchCommand());
+  commands.push_back(MakeInspectCommand());
+  commands.push_back(MakeLogitsCommand());
+  return commands;
+}
+
+}  // namespace qnext

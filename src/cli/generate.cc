@@ -1,0 +1,97 @@
+// qnext generate: continues a text. No template; nothing but the continuation goes to stdout.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "base/file.h"
+#include "cli/command.h"
+#include "cli/model_options.h"
+#include "cli/output.h"
+#include "cli/sampling_options.h"
+
+namespace qnext {
+namespace {
+
+struct GenerateOptions {
+  ModelFlags model;
+  SamplingFlags sampling;
+  std::optional<std::string> prompt;
+  std::string prompt_file;
+  std::optional<int64_t> logprobs;
+  bool json = false;
+};
+
+std::string ReadAll(std::FILE* file) {
+  std::string text;
+  char buffer[4096];
+  for (size_t n = 0; (n = std::fread(buffer, 1, sizeof(buffer), file)) > 0;) text.append(buffer, n);
+  return text;
+}
+
+class GenerateCommand : public Command {
+ public:
+  const char* name() const override { return "generate"; }
+  const char* summary() const override { return "Continue a text; only the continuation goes to stdout."; }
+
+  void AddOptions(CLI::App& app) override {
+    app.add_option("--prompt", options_.prompt, "the text to continue, as it stands: no chat template")
+        ->type_name("TEXT");
+    app.add_option("--prompt-file", options_.prompt_file, "the text from a file instead; - is stdin")
+        ->type_name("FILE");
+    app.add_flag("--json", options_.json, "print one JSON object at the end: text, token ids, usage, timings");
+    app.add_option("--logprobs", options_.logprobs,
+                   "with --json: log-probabilities of each token and of the N (0 to 20) most likely; 1 ms a token")
+        ->type_name("N");
+    AddModelOptions(app, options_.model);
+    AddSamplingOptions(app, options_.sampling);
+  }
+
+  Status Check() override {
+    if (options_.prompt.has_value() == !options_.prompt_file.empty()) {
+      return InvalidArgument("--prompt or --prompt-file: exactly one of them is needed");
+    }
+    if (options_.logprobs && !options_.json) return InvalidArgument("--logprobs: needs --json");
+    if (options_.logprobs && (*options_.logprobs < 0 || *options_.logprobs > kMaxTopLogprobs)) {
+      return InvalidArgument(
+          fmt::format("--logprobs: must be in [0, {}], not {}", kMaxTopLogprobs, *options_.logprobs));
+    }
+    QNEXT_RETURN_IF_ERROR(CheckModelFlags(options_.model));
+    return CheckSamplingFlags(options_.sampling);
+  }
+
+  Status Run() override {
+    QNEXT_ASSIGN_OR_RETURN(const std::string prompt, Prompt());
+    QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(options_.model));
+    Request request;
+    request.prompt_ids = engine->tokenizer().Encode(prompt);
+    request.sampling = ToSamplingParams(options_.sampling, engine->defaults());
+    request.sampling.logprobs = options_.logprobs.has_value();
+    request.sampling.top_logprobs = options_.logprobs.value_or(0);
+    request.max_tokens = options_.sampling.max_tokens;
+    request.stop = options_.sampling.stop;
+    request.ignore_eos = options_.sampling.ignore_eos;
+
+    TextOutput out(stdout);
+    GenerationHooks hooks;
+    if (!options_.json) hooks.on_piece = [&](const Piece& piece) { return out.Write(piece.text); };
+    QNEXT_ASSIGN_OR_RETURN(const GenerationResult result, engine->Generate(request, hooks));
+    if (options_.json) out.Write(FormatResultJson(result, engine->tokenizer()));
+    return out.status();
+  }
+
+ private:
+  Result<std::string> Prompt() const {
+    if (options_.prompt) return *options_.prompt;
+    if (options_.prompt_file == "-") return ReadAll(stdin);
+    return ReadFileToString(options_.prompt_file);
+  }
+
+  GenerateOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeGenerateCommand() { return std::make_unique<GenerateCommand>(); }
+
+}  // namespace qnext

@@ -1,0 +1,46 @@
+// qnext inspect: what a checkpoint folder holds, and what is wrong with it.
+#include "checkpoint/inspect.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "cli/command.h"
+#include "cli/model_options.h"
+#include "cli/output.h"
+
+namespace qnext {
+namespace {
+
+class InspectCommand : public Command {
+ public:
+  const char* name() const override { return "inspect"; }
+  const char* summary() const override {
+    return "Say what a checkpoint holds: tensors, quantization, sizes, problems.";
+  }
+
+  void AddOptions(CLI::App& app) override {
+    AddModelFolderOption(app, folder_);
+    app.add_flag("--json", json_, "print one JSON object");
+  }
+
+  Status Check() override { return CheckModelFolder(folder_); }
+
+  Status Run() override {
+    QNEXT_ASSIGN_OR_RETURN(const InspectReport report, Inspect(folder_));
+    TextOutput out(stdout);
+    out.Write(json_ ? FormatInspectJson(report) : FormatInspectText(report));
+    QNEXT_RETURN_IF_ERROR(out.status());
+    if (!report.loadable()) return Corrupt(folder_ + ": this checkpoint cannot be loaded");
+    return {};
+  }
+
+ private:
+  std::string folder_;
+  bool json_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeInspectCommand() { return std::make_unique<InspectCommand>(); }
+
+}  // namespace qnext

@@ -1,0 +1,23 @@
+// What the machine is and what this process uses of it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "bench/report.h"
+
+namespace qnext {
+
+// CPU, cores, instruction sets, memory, system: whatever of it the system tells.
+FactGroup DescribeMachine();
+
+struct ProcessMemory {
+  int64_t resident_bytes = 0;  // now
+  int64_t peak_bytes = 0;      // the most so far (VmHWM)
+};
+ProcessMemory ReadProcessMemory();
+
+// The number of bytes in a line "VmHWM:   1234 kB" of `text`; 0 if there is none. For /proc files.
+int64_t ProcBytes(const std::string& text, const std::string& name);
+
+}  // namespace qnext

@@ -1,0 +1,124 @@
+#include "cli/model_options.h"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cstdio>
+#include <utility>
+
+#include "cli/load_progress.h"
+#include "hw/topology.h"
+
+namespace qnext {
+namespace {
+
+constexpr std::array<std::pair<const char*, KvType>, 4> kKvTypes = {
+    {{"bf16", KvType::kBF16}, {"f32", KvType::kF32}, {"fp8", KvType::kF8E4M3}, {"int8", KvType::kInt8}}};
+constexpr std::array<std::pair<const char*, Activations>, 2> kActivations = {
+    {{"int8", Activations::kInt8}, {"float32", Activations::kFloat32}}};
+constexpr char kReferenceIsa[] = "reference";
+constexpr int kMostThreads = 1024;
+
+// The value of `name` in a table of names; null if it has none.
+template <typename Table>
+auto Lookup(const Table& table, const std::string& name) -> decltype(&table[0].second) {
+  for (const auto& entry : table) {
+    if (name == entry.first) return &entry.second;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void AddModelFolderOption(CLI::App& app, std::string& folder) {
+  app.add_option("--model", folder, "the checkpoint's folder, as downloaded (required)")->type_name("DIR");
+}
+
+void AddModelOptions(CLI::App& app, ModelFlags& flags) {
+  AddModelFolderOption(app, flags.model);
+  app.add_option("--device", flags.device, "cpu; this build has no CUDA engine")
+      ->type_name("cpu|cuda")
+      ->capture_default_str();
+  app.add_option("--threads", flags.threads,
+                 "CPU workers; default: physical cores less one (of the fast kind, within the container's quota)")
+      ->type_name("N");
+  app.add_option("--ctx", flags.ctx,
+                 "tokens of prompt and answer together; default 32768, or the model's positions if fewer. Memory for "
+                 "them is taken as they fill")
+      ->type_name("N");
+  app.add_option("--kv", flags.kv,
+                 "KV cache: bf16; fp8 or int8, half the memory, slightly off; f32, twice the memory, for verification")
+      ->type_name("bf16|fp8|int8|f32")
+      ->capture_default_str();
+  app.add_option("--activations", flags.activations,
+                 "inputs of int4 products: int8, fast; float32, several times slower, for verification")
+      ->type_name("int8|float32")
+      ->capture_default_str();
+  app.add_option("--cpu-isa", flags.cpu_isa, "CPU code path; auto: the best that passes its known-answer test")
+      ->type_name("auto|generic|avx2|avx-vnni|avx512-vnni")
+      ->capture_default_str();
+  app.add_option("--chat-template", flags.chat_template, "a Jinja file used instead of the checkpoint's chat template")
+      ->type_name("FILE");
+}
+
+Status CheckModelFolder(const std::string& folder) {
+  if (folder.empty()) return InvalidArgument("--model: a checkpoint folder is needed");
+  return {};
+}
+
+Status CheckModelFlags(const ModelFlags& flags) {
+  QNEXT_RETURN_IF_ERROR(CheckModelFolder(flags.model));
+  if (flags.device == "cuda") return InvalidArgument("--device: this build has no CUDA engine; use cpu");
+  if (flags.device != "cpu") return InvalidArgument(fmt::format("--device: cpu or cuda, not \"{}\"", flags.device));
+  if (flags.threads < 0 || flags.threads > kMostThreads) {
+    return InvalidArgument(fmt::format("--threads: must be in [1, {}], not {}", kMostThreads, flags.threads));
+  }
+  if (Lookup(kKvTypes, flags.kv) == nullptr) {
+    return InvalidArgument(fmt::format("--kv: bf16, fp8, int8 or f32, not \"{}\"", flags.kv));
+  }
+  if (Lookup(kActivations, flags.activations) == nullptr) {
+    return InvalidArgument(fmt::format("--activations: int8 or float32, not \"{}\"", flags.activations));
+  }
+  if (flags.cpu_isa != "auto" && flags.cpu_isa != kReferenceIsa && !ParseCpuIsa(flags.cpu_isa)) {
+    return InvalidArgument(
+        fmt::format("--cpu-isa: auto, generic, avx2, avx-vnni or avx512-vnni, not \"{}\"", flags.cpu_isa));
+  }
+  return {};
+}
+
+Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags) {
+  QNEXT_ASSIGN_OR_RETURN(const CpuTopology topology, DetectCpuTopology());
+  ModelLoadOptions options;
+  options.folder = flags.model;
+  options.threads.threads = flags.threads > 0 ? flags.threads : topology.DefaultThreads();
+  options.threads.cpus = topology.PinnedCpus(options.threads.threads);
+  options.model.kv_type = *Lookup(kKvTypes, flags.kv);
+  options.model.activations = *Lookup(kActivations, flags.activations);
+  options.isa = ParseCpuIsa(flags.cpu_isa);
+  options.reference_kernels = flags.cpu_isa == kReferenceIsa;
+  return options;
+}
+
+Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags) {
+  QNEXT_ASSIGN_OR_RETURN(ModelLoadOptions load, ToLoadOptions(flags));
+  LoadProgressPrinter progress(stderr);
+  QNEXT_ASSIGN_OR_RETURN(
+      std::unique_ptr<Engine> engine,
+      Engine::Load({.load = std::move(load), .context = flags.ctx, .chat_template_path = flags.chat_template},
+                   [&](const LoadProgress& now) { progress.Update(now); }));
+  progress.Finish();
+  for (const std::string& warning : engine->Warnings()) fmt::print(stderr, "qnext: warning: {}\n", warning);
+  return engine;
+}
+
+std::vector<std::pair<std::string, std::string>> DescribeFlags(const ModelFlags& flags, const Engine& engine) {
+  return {{"device", flags.device},
+          {"threads", std::to_string(engine.info().threads)},
+          {"context", std::to_string(engine.context())},
+          {"KV cache", flags.kv},
+          {"activations", flags.activations},
+          {"CPU path", engine.info().kernels}};
+}
+
+}  // namespace qnext

@@ -1,0 +1,47 @@
+// The options of every command that runs a model, and the engine made of them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/engine.h"
+
+namespace CLI {
+class App;
+}
+
+namespace qnext {
+
+struct ModelFlags {
+  std::string model;
+  std::string device = "cpu";
+  int threads = 0;  // 0: chosen by the machine
+  std::optional<int64_t> ctx;
+  std::string kv = "bf16";
+  std::string activations = "int8";
+  std::string cpu_isa = "auto";
+  std::string chat_template;
+};
+
+// --model alone, for commands that only look.
+void AddModelFolderOption(CLI::App& app, std::string& folder);
+void AddModelOptions(CLI::App& app, ModelFlags& flags);
+
+Status CheckModelFolder(const std::string& folder);
+Status CheckModelFlags(const ModelFlags& flags);
+
+// The flags have passed CheckModelFlags.
+Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags);
+
+// Loads with progress on stderr, and prints the engine's warnings there.
+Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags);
+
+// What the flags came to, for reports: "activations: int8" and so on.
+std::vector<std::pair<std::string, std::string>> DescribeFlags(const ModelFlags& flags, const Engine& engine);
+
+}  // namespace qnext

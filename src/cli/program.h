@@ -1,0 +1,37 @@
+// The command line as a whole: which command, with which options, from which source.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+
+namespace qnext {
+
+// The value of an environment variable, if it is set.
+using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+
+constexpr int kExitDone = 0;
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+
+struct CommandLine {
+  Command* command = nullptr;  // null: nothing to run, `exit_code` and the texts say why
+  int exit_code = kExitDone;
+  std::string out;    // for stdout: help and version
+  std::string error;  // one line for stderr, without the program's name
+};
+
+// Parses `arguments` (without the program's name) into the options of one of `commands` and checks them. An option that
+// is not on the command line is taken from the environment (QNEXT_TOP_K for --top-k), then from the file named by
+// --config-file, then from its default. Throws nothing.
+CommandLine ParseCommandLine(const std::vector<std::string>& arguments,
+                             const std::vector<std::unique_ptr<Command>>& commands, const Environment& environment);
+
+// Parses, runs and reports: what main does. Returns the exit code.
+int RunProgram(const std::vector<std::string>& arguments, const Environment& environment);
+
+}  // namespace qnext

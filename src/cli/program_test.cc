@@ -1,0 +1,233 @@
+#include "cli/program.h"
+
+#include <gtest/gtest.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "cli/option_sources.h"
+
+namespace qnext {
+namespace {
+
+// A command with an option of each kind.
+class PaperCommand : public Command {
+ public:
+  explicit PaperCommand(const char* name) : name_(name) {}
+
+  const char* name() const override { return name_; }
+  const char* summary() const override { return "Does nothing."; }
+  void AddOptions(CLI::App& app) override {
+    app.add_option("--text", text);
+    app.add_option("--top-k", top_k);
+    app.add_option("--stop", stops)->allow_extra_args(false);
+    app.add_flag("--loud", loud);
+    if (std::string(name_) == "other") app.add_option("--only-other", only_other);
+  }
+  Status Check() override { return top_k == 13 ? InvalidArgument("--top-k: not 13") : Status(); }
+  Status Run() override { return {}; }
+
+  std::string text = "default";
+  std::optional<int64_t> top_k;
+  std::vector<std::string> stops;
+  bool loud = false;
+  int only_other = 0;
+
+ private:
+  const char* name_;
+};
+
+class CommandLineTest : public ::testing::Test {
+ protected:
+  CommandLineTest() {
+    for (const char* name : {"paper", "other"}) {
+      commands_.push_back(std::make_unique<PaperCommand>(name));
+    }
+  }
+  ~CommandLineTest() override { std::filesystem::remove(file_); }
+
+  CommandLine Parse(std::vector<std::string> arguments) {
+    return ParseCommandLine(arguments, commands_, [this](const std::string& name) -> std::optional<std::string> {
+      const auto it = environment_.find(name);
+      return it == environment_.end() ? std::nullopt : std::optional(it->second);
+    });
+  }
+  std::string Error(std::vector<std::string> arguments) {
+    const CommandLine line = Parse(std::move(arguments));
+    EXPECT_EQ(line.command, nullptr);
+    EXPECT_EQ(line.exit_code, kExitUsage);
+    EXPECT_TRUE(line.out.empty());
+    EXPECT_EQ(line.error.find('\n'), std::string::npos);
+    return line.error;
+  }
+  const PaperCommand& paper() const { return static_cast<const PaperCommand&>(*commands_[0]); }
+  void WriteFile(const std::string& text) { std::ofstream(file_) << text; }
+
+  std::vector<std::unique_ptr<Command>> commands_;
+  std::map<std::string, std::string> environment_;
+  std::string file_ = ::testing::TempDir() + "qnext_program_test.toml";
+};
+
+TEST_F(CommandLineTest, OptionsOfTheChosenCommand) {
+  const CommandLine line = Parse({"paper", "--text", "a b", "--top-k=7", "--stop", "[x]", "--stop", "y,z", "--loud"});
+  ASSERT_EQ(line.command, commands_[0].get()) << line.error;
+  EXPECT_EQ(paper().text, "a b");
+  EXPECT_EQ(paper().top_k, 7);
+  EXPECT_EQ(paper().stops, (std::vector<std::string>{"[x]", "y,z"}));
+  EXPECT_TRUE(paper().loud);
+}
+
+TEST_F(CommandLineTest, NegativeNumbersAreValues) {
+  ASSERT_NE(Parse({"paper", "--top-k", "-1"}).command, nullptr);
+  EXPECT_EQ(paper().top_k, -1);
+}
+
+TEST_F(CommandLineTest, BadUsageIsExitCode2AndOneLine) {
+  EXPECT_NE(Error({}).find("--help"), std::string::npos);
+  EXPECT_EQ(Error({"nothing"}), "\"nothing\" is no command; see qnext --help");
+  EXPECT_NE(Error({"paper", "--no-such"}).find("--no-such"), std::string::npos);
+  EXPECT_NE(Error({"paper", "--top-k", "many"}).find("--top-k"), std::string::npos);
+  EXPECT_NE(Error({"paper", "stray"}).find("stray"), std::string::npos);
+  EXPECT_NE(Error({"paper", "--text"}).find("--text"), std::string::npos);
+  EXPECT_EQ(Error({"paper", "--top-k", "13"}), "--top-k: not 13");
+}
+
+TEST_F(CommandLineTest, HelpAndVersionAreNoErrors) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--help"}, {"paper", "--help"}, {"--version"}}) {
+    const CommandLine line = Parse(arguments);
+    EXPECT_EQ(line.command, nullptr);
+    EXPECT_EQ(line.exit_code, kExitDone);
+    EXPECT_FALSE(line.out.empty());
+    EXPECT_TRUE(line.error.empty());
+  }
+  EXPECT_NE(Parse({"--help"}).out.find("paper"), std::string::npos);
+  EXPECT_NE(Parse({"paper", "--help"}).out.find("--top-k"), std::string::npos);
+  EXPECT_EQ(Parse({"--version"}).out.rfind("qnext ", 0), 0u);
+}
+
+TEST_F(CommandLineTest, TheEnvironmentFillsWhatTheCommandLineLeaves) {
+  environment_ = {{"QNEXT_TEXT", "from environment"},
+                  {"QNEXT_TOP_K", "5"},
+                  {"QNEXT_STOP", "[end]"},
+                  {"QNEXT_LOUD", "true"},
+                  {"QNEXT_HELP", "1"}};
+  ASSERT_NE(Parse({"paper", "--top-k", "9"}).command, nullptr);
+  EXPECT_EQ(paper().text, "from environment");
+  EXPECT_EQ(paper().top_k, 9);
+  EXPECT_EQ(paper().stops, std::vector<std::string>{"[end]"});
+  EXPECT_TRUE(paper().loud);
+}
+
+TEST_F(CommandLineTest, ABadVariableIsNamed) {
+  environment_ = {{"QNEXT_TOP_K", "many"}};
+  EXPECT_EQ(Error({"paper"}).rfind("QNEXT_TOP_K: ", 0), 0u);
+  environment_ = {{"QNEXT_TOP_K", "13"}};
+  EXPECT_EQ(Error({"paper"}), "--top-k: not 13");
+}
+
+TEST_F(CommandLineTest, TheFileComesLast) {
+  WriteFile("text = \"from file\"\ntop_k = 5\nonly-other = 3\nloud = true\n[other]\ntext = \"for another\"\n");
+  environment_ = {{"QNEXT_TOP_K", "6"}};
+  ASSERT_NE(Parse({"paper", "--config-file", file_}).command, nullptr);
+  EXPECT_EQ(paper().text, "from file");
+  EXPECT_EQ(paper().top_k, 6);
+  EXPECT_TRUE(paper().loud);
+}
+
+TEST_F(CommandLineTest, TheFileMayBeNamedByTheEnvironment) {
+  WriteFile("[paper]\nstop = [\"a\", \"b\"]\n");
+  environment_ = {{"QNEXT_CONFIG_FILE", file_}};
+  ASSERT_NE(Parse({"paper"}).command, nullptr);
+  EXPECT_EQ(paper().stops, (std::vector<std::string>{"a", "b"}));
+}
+
+TEST_F(CommandLineTest, AFileIsNotBelievedBlindly) {
+  EXPECT_NE(Error({"paper", "--config-file", "/no/such/file"}).find("/no/such/file"), std::string::npos);
+  WriteFile("tip-k = 5\n");
+  EXPECT_EQ(Error({"paper", "--config-file", file_}), file_ + ": tip-k: no command has such an option");
+  WriteFile("[paper]\nonly-other = 5\n");
+  EXPECT_EQ(Error({"paper", "--config-file", file_}), file_ + ": paper.only-other: no command has such an option");
+  WriteFile("[nonsense]\ntop-k = 5\n");
+  EXPECT_EQ(Error({"paper", "--config-file", file_}), file_ + ": nonsense.top-k: no command has such an option");
+  WriteFile("top-k = \"many\"\n");
+  EXPECT_EQ(Error({"paper", "--config-file", file_}).rfind(file_ + ": top-k: ", 0), 0u);
+}
+
+TEST(EnvironmentNameTest, IsUpperCaseWithUnderscores) { EXPECT_EQ(EnvironmentName("top-k"), "QNEXT_TOP_K"); }
+
+// The real commands, as far as they go without a checkpoint.
+class RealCommandsTest : public ::testing::Test {
+ protected:
+  CommandLine Parse(std::vector<std::string> arguments) {
+    commands_ = AllCommands();
+    return ParseCommandLine(arguments, commands_, [](const std::string&) { return std::nullopt; });
+  }
+  std::vector<std::unique_ptr<Command>> commands_;
+};
+
+TEST_F(RealCommandsTest, EveryOptionOfEveryCommandIsExplained) {
+  for (const auto& command : AllCommands()) {
+    CLI::App app;
+    command->AddOptions(app);
+    for (const CLI::Option* option : app.get_options()) {
+      EXPECT_FALSE(option->get_description().empty()) << command->name() << " " << option->get_name();
+    }
+    EXPECT_NE(Parse({command->name(), "--help"}).out.find("--config-file"), std::string::npos) << command->name();
+  }
+}
+
+TEST_F(RealCommandsTest, HelpListsAllButTheDevelopersCommands) {
+  const std::string help = Parse({"--help"}).out;
+  for (const char* name : {"chat", "generate", "bench", "inspect"}) EXPECT_NE(help.find(name), std::string::npos);
+  EXPECT_EQ(help.find("logits"), std::string::npos);
+}
+
+TEST_F(RealCommandsTest, UsageErrorsAreFoundBeforeAnythingIsLoaded) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{"chat"}, "--model: a checkpoint folder is needed"},
+      {{"inspect"}, "--model: a checkpoint folder is needed"},
+      {{"generate", "--model", "x"}, "--prompt or --prompt-file: exactly one of them is needed"},
+      {{"generate", "--model", "x", "--prompt", "a", "--prompt-file", "b"},
+       "--prompt or --prompt-file: exactly one of them is needed"},
+      {{"generate", "--model", "x", "--prompt", "a", "--logprobs", "2"}, "--logprobs: needs --json"},
+      {{"generate", "--model", "x", "--prompt", "a", "--json", "--logprobs", "21"},
+       "--logprobs: must be in [0, 20], not 21"},
+      {{"generate", "--model", "x", "--prompt", "a", "--temperature", "3"}, "temperature: must be in [0, 2], not 3"},
+      {{"generate", "--model", "x", "--prompt", "a", "--max-tokens", "0"}, "max_tokens: must be at least 1, not 0"},
+      {{"chat", "--model", "x", "--device", "cuda"}, "--device: this build has no CUDA engine; use cpu"},
+      {{"chat", "--model", "x", "--device", "tpu"}, "--device: cpu or cuda, not \"tpu\""},
+      {{"chat", "--model", "x", "--threads", "-1"}, "--threads: must be in [1, 1024], not -1"},
+      {{"chat", "--model", "x", "--kv", "int2"}, "--kv: bf16, fp8, int8 or f32, not \"int2\""},
+      {{"chat", "--model", "x", "--activations", "int4"}, "--activations: int8 or float32, not \"int4\""},
+      {{"chat", "--model", "x", "--cpu-isa", "sse"},
+       "--cpu-isa: auto, generic, avx2, avx-vnni or avx512-vnni, not \"sse\""},
+      {{"bench", "--model", "x"}, "bench: the kind must be quick, not \"\""},
+      {{"bench", "quick", "--model", "x", "--repetitions", "0"}, "--repetitions: must be at least 1"},
+      {{"logits", "--model", "x", "--out", "y"}, "--ids or --ids-file: exactly one of them is needed"},
+      {{"logits", "--model", "x", "--ids", "1"}, "--out: a file to write is needed"},
+  };
+  for (const auto& [arguments, error] : cases) {
+    const CommandLine line = Parse(arguments);
+    EXPECT_EQ(line.error, error);
+    EXPECT_EQ(line.exit_code, kExitUsage) << error;
+  }
+}
+
+TEST_F(RealCommandsTest, GoodUsageIsAccepted) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"chat", "--model", "x", "--system", "Be brief.", "--top-k", "20", "--ctx", "4096"},
+        {"generate", "--model", "x", "--prompt", "", "--json", "--logprobs", "3", "--logit-bias", "5=-1.5"},
+        {"generate", "--model", "x", "--prompt-file", "-", "--stop", "a", "--stop", "[b]", "--cpu-isa", "generic"},
+        {"bench", "quick", "--model", "x", "--time-limit", "60"},
+        {"inspect", "--model", "x", "--json"},
+        {"logits", "--model", "x", "--ids", "1,2", "--out", "y", "--recurrent", "--cpu-isa", "reference"}}) {
+    const CommandLine line = Parse(arguments);
+    EXPECT_NE(line.command, nullptr) << line.error;
+  }
+}
+
+}  // namespace
+}  // namespace qnext

@@ -1,0 +1,40 @@
+#include "cli/safetensors_writer.h"
+
+#include <bit>
+#include <cstdint>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/check.h"
+
+namespace qnext {
+
+static_assert(std::endian::native == std::endian::little, "the format is little-endian");
+
+Status WriteSafetensors(const std::string& path, const std::vector<TensorToWrite>& tensors) {
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  int64_t offset = 0;
+  for (const TensorToWrite& tensor : tensors) {
+    const int64_t bytes = static_cast<int64_t>(tensor.bytes.size());
+    QNEXT_CHECK(tensor.shape.Elements().value_or(-1) * DTypeSize(tensor.dtype) == bytes, "bytes must fit the shape");
+    header[tensor.name] = {{"dtype", DTypeName(tensor.dtype)},
+                           {"shape", tensor.shape.extents()},
+                           {"data_offsets", {offset, offset + bytes}}};
+    offset += bytes;
+  }
+  std::string text = header.dump();
+  text.append((8 - text.size() % 8) % 8, ' ');  // the data begins aligned
+  const uint64_t length = text.size();
+
+  std::ofstream file(path, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(&length), sizeof(length));
+  file << text;
+  for (const TensorToWrite& tensor : tensors) {
+    file.write(reinterpret_cast<const char*>(tensor.bytes.data()), static_cast<std::streamsize>(tensor.bytes.size()));
+  }
+  file.close();
+  if (!file) return Unavailable(path + ": cannot be written");
+  return {};
+}
+
+}  // namespace qnext
