@@ -15,7 +15,7 @@ namespace {
 
 // Limits that keep every later product of sizes far below 2^63: each extent, the pairs below, and the parameter count.
 constexpr int64_t kMaxExtent = int64_t{1} << 20;
-constexpr int64_t kMaxHeadDim = int64_t{1} << 12;
+constexpr int64_t kMaxHeadDim = 512;  // what the attention kernels keep in registers and on the stack
 constexpr int64_t kMaxLayers = int64_t{1} << 10;
 constexpr int64_t kMaxExperts = int64_t{1} << 16;
 constexpr int64_t kMaxLayerExperts = int64_t{1} << 20;
