@@ -8,8 +8,8 @@
 namespace qnext {
 namespace {
 
-// Three significant digits, as the spread of such figures deserves.
-std::string Number(double value) { return fmt::format("{:.3g}", value); }
+// Three significant digits (all of them before the point), as the spread of such figures deserves.
+std::string Number(double value) { return value >= 1000 ? fmt::format("{:.0f}", value) : fmt::format("{:.3g}", value); }
 
 std::string SpreadCell(const Spread& spread, double scale) {
   if (spread.samples == 0) return "–";

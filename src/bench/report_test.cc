@@ -53,6 +53,12 @@ TEST(ReportTest, MarkdownHasARowForEachCase) {
   EXPECT_EQ(text.find("time limit"), std::string::npos);
 }
 
+TEST(ReportTest, LargeNumbersAreWrittenOut) {
+  Report report = TwoCases();
+  report.result.cases[0].samples = {Sample(1353.4, 12345.6, 0.5)};
+  EXPECT_NE(FormatReportMarkdown(report).find("| 1353 (1353…1353) | 12346 (12346…12346) |"), std::string::npos);
+}
+
 TEST(ReportTest, JsonKeepsTheRawSamples) {
   const nlohmann::json json = nlohmann::json::parse(FormatReportJson(TwoCases()));
   EXPECT_EQ(json["format"], "qnext-report");

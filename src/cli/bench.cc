@@ -59,6 +59,7 @@ class BenchCommand : public Command {
     app.add_option("--out", options_.out, "the folder for report.json and report.md; default ./qnext-report-<date>")
         ->type_name("DIR");
     AddModelOptions(app, options_.model);
+    AddContextOption(app, options_.model);
   }
 
   Status Check() override {
@@ -73,6 +74,7 @@ class BenchCommand : public Command {
   Status Run() override {
     const Workload workload = QuickWorkload(options_.repetitions);
     QNEXT_ASSIGN_OR_RETURN(const std::filesystem::path folder, MakeFolder());
+    const FactGroup machine = DescribeMachine();  // before the workers are pinned to a part of it
     QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(options_.model));
     const ProcessMemory loaded = ReadProcessMemory();
 
@@ -85,7 +87,7 @@ class BenchCommand : public Command {
     QNEXT_ASSIGN_OR_RETURN(LoadResult result, RunWorkload(target, workload, runner));
 
     Report report{.date = UtcNow("{:%Y-%m-%dT%H:%M:%SZ}"),
-                  .facts = {DescribeMachine(), DescribeBuild(), DescribeModel(*engine), DescribeOptions(*engine)},
+                  .facts = {machine, DescribeBuild(), DescribeModel(*engine), DescribeOptions(*engine)},
                   .workload = workload,
                   .result = std::move(result),
                   .memory = {{.name = "weights", .bytes = engine->info().weight_bytes},

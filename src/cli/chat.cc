@@ -69,6 +69,8 @@ class ChatCommand : public Command {
   void AddOptions(CLI::App& app) override {
     app.add_option("--system", options_.system, "the system message; default none")->type_name("TEXT");
     AddModelOptions(app, options_.model);
+    AddContextOption(app, options_.model);
+    AddChatTemplateOption(app, options_.model);
     AddSamplingOptions(app, options_.sampling);
   }
 

@@ -1,5 +1,6 @@
 // qnext generate: continues a text. No template; nothing but the continuation goes to stdout.
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -44,6 +45,7 @@ class GenerateCommand : public Command {
                    "with --json: log-probabilities of each token and of the N (0 to 20) most likely; 1 ms a token")
         ->type_name("N");
     AddModelOptions(app, options_.model);
+    AddContextOption(app, options_.model);
     AddSamplingOptions(app, options_.sampling);
   }
 
@@ -76,7 +78,11 @@ class GenerateCommand : public Command {
     GenerationHooks hooks;
     if (!options_.json) hooks.on_piece = [&](const Piece& piece) { return out.Write(piece.text); };
     QNEXT_ASSIGN_OR_RETURN(const GenerationResult result, engine->Generate(request, hooks));
-    if (options_.json) out.Write(FormatResultJson(result, engine->tokenizer()));
+    if (options_.json) {
+      out.Write(FormatResultJson(result, engine->tokenizer()));
+    } else if (isatty(STDOUT_FILENO) != 0) {
+      out.Write("\n");  // for the shell's prompt; a pipe gets the text as it is
+    }
     return out.status();
   }
 

@@ -43,10 +43,6 @@ void AddModelOptions(CLI::App& app, ModelFlags& flags) {
   app.add_option("--threads", flags.threads,
                  "CPU workers; default: physical cores less one (of the fast kind, within the container's quota)")
       ->type_name("N");
-  app.add_option("--ctx", flags.ctx,
-                 "tokens of prompt and answer together; default 32768, or the model's positions if fewer. Memory for "
-                 "them is taken as they fill")
-      ->type_name("N");
   app.add_option("--kv", flags.kv,
                  "KV cache: bf16; fp8 or int8, half the memory, slightly off; f32, twice the memory, for verification")
       ->type_name("bf16|fp8|int8|f32")
@@ -58,6 +54,16 @@ void AddModelOptions(CLI::App& app, ModelFlags& flags) {
   app.add_option("--cpu-isa", flags.cpu_isa, "CPU code path; auto: the best that passes its known-answer test")
       ->type_name("auto|generic|avx2|avx-vnni|avx512-vnni")
       ->capture_default_str();
+}
+
+void AddContextOption(CLI::App& app, ModelFlags& flags) {
+  app.add_option("--ctx", flags.ctx,
+                 "tokens of prompt and answer together; default 32768, or the model's positions if fewer. Memory for "
+                 "them is taken as they fill")
+      ->type_name("N");
+}
+
+void AddChatTemplateOption(CLI::App& app, ModelFlags& flags) {
   app.add_option("--chat-template", flags.chat_template, "a Jinja file used instead of the checkpoint's chat template")
       ->type_name("FILE");
 }

@@ -30,7 +30,12 @@ struct ModelFlags {
 
 // --model alone, for commands that only look.
 void AddModelFolderOption(CLI::App& app, std::string& folder);
+// --model, --device, --threads, --kv, --activations, --cpu-isa.
 void AddModelOptions(CLI::App& app, ModelFlags& flags);
+// --ctx, for commands that generate.
+void AddContextOption(CLI::App& app, ModelFlags& flags);
+// --chat-template, for commands that converse.
+void AddChatTemplateOption(CLI::App& app, ModelFlags& flags);
 
 Status CheckModelFolder(const std::string& folder);
 Status CheckModelFlags(const ModelFlags& flags);

@@ -8,6 +8,7 @@
 #include <exception>
 #include <utility>
 
+#include "cli/help_formatter.h"
 #include "cli/option_sources.h"
 #include "cli/version.h"
 
@@ -17,7 +18,7 @@ namespace {
 constexpr char kFooter[] =
     "Options can also come from the environment (QNEXT_TOP_K for --top-k) and from --config-file;\n"
     "the command line wins over the environment, and the environment over the file.\n"
-    "Exit codes: 0 done, 1 failed, 2 bad usage.";
+    "Exit codes: 0 done, 1 failed, 2 bad usage.\n";
 
 CommandLine UsageError(const std::string& message) {
   return {.command = nullptr, .exit_code = kExitUsage, .out = "", .error = message};
@@ -37,7 +38,7 @@ CommandLine ParseCommandLine(const std::vector<std::string>& arguments,
   app.set_version_flag("--version", VersionText());
   app.require_subcommand(1);
   app.footer(kFooter);
-  app.get_formatter()->column_width(34);
+  app.formatter(std::make_shared<HelpFormatter>());
 
   std::string config_file;
   std::vector<std::pair<CLI::App*, Command*>> known;
@@ -73,7 +74,8 @@ CommandLine ParseCommandLine(const std::vector<std::string>& arguments,
     return UsageError("a command is needed; see qnext --help");
   } catch (const CLI::CallForHelp&) {
     for (const auto& [sub, command] : known) {
-      if (sub->parsed()) return {.command = nullptr, .exit_code = kExitDone, .out = sub->help(), .error = ""};
+      if (sub->parsed())
+        return {.command = nullptr, .exit_code = kExitDone, .out = sub->help(app.get_name()), .error = ""};
     }
     return {.command = nullptr, .exit_code = kExitDone, .out = app.help(), .error = ""};
   } catch (const CLI::CallForVersion&) {
