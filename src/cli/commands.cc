@@ -6,6 +6,7 @@ std::vector<std::unique_ptr<Command>> AllCommands() {
   std::vector<std::unique_ptr<Command>> commands;
   commands.push_back(MakeChatCommand());
   commands.push_back(MakeGenerateCommand());
+  commands.push_back(MakeBatchCommand());
   commands.push_back(MakeBenchCommand());
   commands.push_back(MakeInspectCommand());
   commands.push_back(MakeLogitsCommand());

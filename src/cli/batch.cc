@@ -1,0 +1,118 @@
+// qnext batch: many conversations or prompts from a JSON-lines file, one load of the model.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/file.h"
+#include "base/json_guard.h"
+#include "cli/command.h"
+#include "cli/model_options.h"
+#include "cli/sampling_options.h"
+
+namespace qnext {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+
+class BatchCommand : public Command {
+ public:
+  const char* name() const override { return "batch"; }
+  const char* summary() const override { return "Answer many conversations or prompts from a JSON-lines file."; }
+
+  void AddOptions(CLI::App& app) override {
+    app.add_option(
+           "--in", in_,
+           "JSON lines, each an object with \"messages\" (and \"tools\" if wanted; the chat template is applied) or "
+           "\"prompt\" (continued as it stands), and \"max_tokens\" if it differs from --max-tokens")
+        ->type_name("FILE")
+        ->required();
+    app.add_option("--out", out_, "a line for each line of --in: text, token_ids, finish_reason")
+        ->type_name("FILE")
+        ->required();
+    AddModelOptions(app, model_);
+    AddContextOption(app, model_);
+    AddChatTemplateOption(app, model_);
+    AddSamplingOptions(app, sampling_);
+  }
+
+  Status Check() override {
+    QNEXT_RETURN_IF_ERROR(CheckModelFlags(model_));
+    return CheckSamplingFlags(sampling_);
+  }
+
+  Status Run() override {
+    QNEXT_ASSIGN_OR_RETURN(const std::string text, ReadFileToString(in_));
+    QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(model_));
+    const std::unique_ptr<std::FILE, CloseFile> out(std::fopen(out_.c_str(), "wbe"));
+    if (out == nullptr) return Internal(fmt::format("{}: cannot be created", out_));
+    std::istringstream lines(text);
+    std::string line;
+    for (int64_t number = 1; std::getline(lines, line); ++number) {
+      if (line.empty()) continue;
+      const Result<std::string> answer = Answer(*engine, line);
+      if (!answer.ok()) return answer.status().WithContext(fmt::format("{}: line {}", in_, number));
+      const std::string row = *answer + "\n";
+      // Line by line, so that an interrupted run keeps what it has.
+      if (std::fwrite(row.data(), 1, row.size(), out.get()) != row.size() || std::fflush(out.get()) != 0) {
+        return Internal(fmt::format("{}: cannot be written", out_));
+      }
+    }
+    return Status();
+  }
+
+ private:
+  Result<std::string> Answer(Engine& engine, const std::string& line) const {
+    QNEXT_RETURN_IF_ERROR(CheckJsonLimits(line, {}));
+    const ordered_json item = ordered_json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!item.is_object()) return InvalidArgument("is not a JSON object");
+    Request request;
+    request.sampling = ToSamplingParams(sampling_, engine.defaults());
+    request.max_tokens = sampling_.max_tokens;
+    request.stop = sampling_.stop;
+    request.ignore_eos = sampling_.ignore_eos;
+    for (const auto& [key, value] : item.items()) {
+      if (key == "messages" || key == "tools" || key == "prompt") continue;
+      if (key != "max_tokens") return InvalidArgument(fmt::format("{}: unknown field", key));
+      if (!value.is_number_integer()) return InvalidArgument("max_tokens: must be an integer");
+      request.max_tokens = value.get<int64_t>();
+    }
+    if (item.contains("messages") == item.contains("prompt")) {
+      return InvalidArgument("messages or prompt: exactly one of them is needed");
+    }
+    if (item.contains("prompt")) {
+      if (!item["prompt"].is_string()) return InvalidArgument("prompt: must be a string");
+      request.prompt_ids = engine.tokenizer().Encode(item["prompt"].get_ref<const std::string&>());
+    } else {
+      QNEXT_RETURN_IF_ERROR(engine.chat().status());
+      ordered_json extra = ordered_json::object();
+      if (item.contains("tools")) extra["tools"] = item["tools"];
+      QNEXT_ASSIGN_OR_RETURN(const std::string prompt, engine.chat()->Render(item["messages"], extra));
+      request.prompt_ids = engine.tokenizer().Encode(prompt);
+      request.eos_ids = engine.ChatEosIds();
+    }
+    QNEXT_ASSIGN_OR_RETURN(const GenerationResult result, engine.Generate(request));
+    const ordered_json row = {{"text", result.text},
+                              {"token_ids", result.token_ids},
+                              {"finish_reason", std::string(FinishReasonName(result.finish_reason))}};
+    return row.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  }
+
+  ModelFlags model_;
+  SamplingFlags sampling_;
+  std::string in_;
+  std::string out_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeBatchCommand() { return std::make_unique<BatchCommand>(); }
+
+}  // namespace qnext
