@@ -75,7 +75,7 @@ class LogitsCommand : public Command {
                    "JSON array [MoE layer][token][top] of experts that replaces the routers' choice")
         ->type_name("FILE");
     app.add_option("--layer-inputs", options_.layer_inputs_file,
-                   "safetensors file whose hidden_states [layers + 1, T, D] (F32) replace the input of each layer")
+                   "safetensors file whose layer_inputs [layers, T, D] (F32) replace the input of each layer")
         ->type_name("FILE");
     app.add_option("--block-tokens", options_.block_tokens, "tokens that run through a layer together")
         ->type_name("N")

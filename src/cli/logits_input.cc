@@ -94,16 +94,15 @@ Result<std::vector<int32_t>> ReadExperts(const std::string& path, const ModelCon
 Result<std::vector<float>> ReadLayerInputs(const std::string& path, const ModelConfig& config, int64_t tokens) {
   QNEXT_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path));
   const auto tensor = std::find_if(file.tensors().begin(), file.tensors().end(),
-                                   [](const TensorInfo& info) { return info.name == "hidden_states"; });
-  if (tensor == file.tensors().end()) return NotFound(path + ": hidden_states: there is no such tensor");
-  const Shape wanted{config.num_layers + 1, tokens, config.hidden_size};
+                                   [](const TensorInfo& info) { return info.name == "layer_inputs"; });
+  if (tensor == file.tensors().end()) return NotFound(path + ": layer_inputs: there is no such tensor");
+  const Shape wanted{config.num_layers, tokens, config.hidden_size};
   if (tensor->dtype != DType::kF32 || tensor->shape != wanted) {
-    return InvalidArgument(fmt::format("{}: hidden_states: must be F32 {}, not {} {}", path, wanted.ToString(),
+    return InvalidArgument(fmt::format("{}: layer_inputs: must be F32 {}, not {} {}", path, wanted.ToString(),
                                        DTypeName(tensor->dtype), tensor->shape.ToString()));
   }
   std::vector<float> values(static_cast<size_t>(wanted.Elements().value()));
   QNEXT_RETURN_IF_ERROR(file.Read(*tensor, std::as_writable_bytes(std::span(values))));
-  values.resize(static_cast<size_t>(config.num_layers * tokens * config.hidden_size));
   return values;
 }
 

@@ -21,7 +21,7 @@ Status CheckIds(const std::vector<int32_t>& ids, const ModelConfig& config);
 // A JSON array [MoE layer][token][top] of expert numbers, flattened.
 Result<std::vector<int32_t>> ReadExperts(const std::string& path, const ModelConfig& config, int64_t tokens);
 
-// The first num_layers rows of the tensor hidden_states [num_layers + 1, T, D], F32.
+// The tensor layer_inputs [num_layers, T, D], F32.
 Result<std::vector<float>> ReadLayerInputs(const std::string& path, const ModelConfig& config, int64_t tokens);
 
 }  // namespace qnext

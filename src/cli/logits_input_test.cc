@@ -65,15 +65,15 @@ TEST_F(LogitsInputTest, ExpertsHaveTheShapeOfTheModel) {
             path_ + ": [1][0]: must hold integers in [0, 8)");
 }
 
-TEST_F(LogitsInputTest, LayerInputsAreAllButTheLastRow) {
-  std::vector<float> values(4 * 1 * 2);
+TEST_F(LogitsInputTest, LayerInputsAreOneRowPerLayer) {
+  std::vector<float> values(3 * 1 * 2);
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
   const auto bytes = std::as_bytes(std::span(values));
-  ASSERT_TRUE(WriteSafetensors(path_, {{"hidden_states", DType::kF32, {4, 1, 2}, bytes}}).ok());
+  ASSERT_TRUE(WriteSafetensors(path_, {{"layer_inputs", DType::kF32, {3, 1, 2}, bytes}}).ok());
   EXPECT_EQ(ReadLayerInputs(path_, config_, 1).value(), (std::vector<float>{0, 1, 2, 3, 4, 5}));
   EXPECT_EQ(ReadLayerInputs(path_, config_, 2).status().message(),
-            path_ + ": hidden_states: must be F32 [4, 2, 2], not F32 [4, 1, 2]");
-  ASSERT_TRUE(WriteSafetensors(path_, {{"other", DType::kF32, {4, 1, 2}, bytes}}).ok());
+            path_ + ": layer_inputs: must be F32 [3, 2, 2], not F32 [3, 1, 2]");
+  ASSERT_TRUE(WriteSafetensors(path_, {{"other", DType::kF32, {3, 1, 2}, bytes}}).ok());
   EXPECT_EQ(ReadLayerInputs(path_, config_, 1).status().code(), StatusCode::kNotFound);
 }
 
