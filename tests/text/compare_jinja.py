@@ -12,6 +12,7 @@ text or both fail. A failure of ours is also right where Python's output cannot 
 """
 
 import argparse
+import dataclasses
 import datetime
 import json
 import pathlib
@@ -60,6 +61,15 @@ def environment():
     return env
 
 
+@dataclasses.dataclass
+class Case:
+    name: str
+    source: str
+    variables: dict
+    must_be_refused: bool = False  # by us, when compiling
+    may_be_refused: bool = False
+
+
 class Reference:
     def __init__(self):
         self.env = environment()
@@ -89,14 +99,17 @@ def file_cases():
     for template, names in cases.items():
         source = tiny if template == "models/tiny" else (folder / template).read_text()
         for name in contexts if names == "all" else names:
-            yield f"{template} with {name}", source, contexts[name]
+            yield Case(f"{template} with {name}", source, contexts[name])
 
 
 def snippet_cases():
-    """snippets.txt: one template per line, \\n in it for a line break; rendered with the fuzz's variables."""
+    """snippets.txt: one template per line, rendered with the fuzz's variables."""
     for number, line in enumerate((HERE / "templates/snippets.txt").read_text().splitlines(), 1):
-        if line and not line.startswith("##"):
-            yield f"snippets.txt:{number}: {line}", line.replace("⏎", "\n"), jinja_fuzz.CONTEXT
+        if not line or line.startswith("##"):
+            continue
+        refused = line.startswith("!!")
+        source = line.removeprefix("!!").replace("⏎", "\n")
+        yield Case(f"snippets.txt:{number}: {line}", source, jinja_fuzz.CONTEXT, must_be_refused=refused)
 
 
 def fuzz_cases(seed, count):
@@ -104,23 +117,26 @@ def fuzz_cases(seed, count):
     expressions = jinja_fuzz.Expressions(rng)
     statements = jinja_fuzz.Statements(rng)
     whitespace = jinja_fuzz.Whitespace(rng)
+    makers = [lambda: "{{ " + expressions.any(rng.randint(1, 4)) + " }}"] * 7
+    makers += [statements.template, statements.template, whitespace.template]
     for index in range(count):
-        kind = index % 10
-        if kind < 7:
-            source = "{{ " + expressions.any(rng.randint(1, 4)) + " }}"
-        elif kind < 9:
-            source = statements.template()
-        else:
-            source = whitespace.template()
-        yield f"seed {seed} case {index}: {source!r}", source, jinja_fuzz.CONTEXT
+        source = makers[index % len(makers)]()
+        # Now and then a damaged template: the parsers must agree on what they accept.
+        damaged = rng.random() < 0.15
+        if damaged:
+            source = jinja_fuzz.damage(rng, source)
+        yield Case(f"seed {seed} case {index}: {source!r}", source, jinja_fuzz.CONTEXT, may_be_refused=damaged)
 
 
-def judge(expected, error, result):
+def judge(case, expected, error, result):
     """'passed', 'refused' (by a stated rule) or why it failed."""
+    unsupported = result.get("error") == "unsupported"
+    if case.must_be_refused:
+        return "passed" if unsupported else f"ours does not refuse it: {result}"
     if "error" in result:
         if error is not None:
             return "passed"
-        if any(mark in result["message"] for mark in REFUSALS):
+        if any(mark in result["message"] for mark in REFUSALS) or (case.may_be_refused and unsupported):
             return "refused"
         return f"jinja2 gives {expected!r}, ours fails: {result['message']}"
     if error is not None:
@@ -132,9 +148,9 @@ def judge(expected, error, result):
 
 def check_messages(cases, reference_results, results):
     """raise_exception's text must be in our message."""
-    for (name, _, _), (_, error), result in zip(cases, reference_results, results):
+    for case, (_, error), result in zip(cases, reference_results, results):
         if type(error) is jinja2.exceptions.TemplateError and str(error) not in result.get("message", ""):
-            yield name, f"the message {str(error)!r} is not in {result}"
+            yield case.name, f"the message {str(error)!r} is not in {result}"
 
 
 def main():
@@ -147,24 +163,24 @@ def main():
     warnings.simplefilter("ignore")
 
     cases = [*file_cases(), *snippet_cases(), *fuzz_cases(options.seed, options.fuzz)]
-    lines = "".join(json.dumps({"template": source, "variables": variables}) + "\n" for _, source, variables in cases)
+    lines = "".join(json.dumps({"template": case.source, "variables": case.variables}) + "\n" for case in cases)
     run = subprocess.run([options.program], input=lines, capture_output=True, text=True, check=False)
     results = [json.loads(line) for line in run.stdout.split("\n") if line]
     if run.returncode != 0 or len(results) != len(cases):
         sys.exit(f"{options.program} ended with {run.returncode} after {len(results)} of {len(cases)} cases:\n{run.stderr}")
 
     reference = Reference()
-    expected = [reference.render(source, variables) for _, source, variables in cases]
+    expected = [reference.render(case.source, case.variables) for case in cases]
     counts = {"passed": 0, "refused": 0}
     failures = []
     failing = 0
-    for (name, _, _), (text, error), result in zip(cases, expected, results):
-        verdict = judge(text, error, result)
+    for case, (text, error), result in zip(cases, expected, results):
+        verdict = judge(case, text, error, result)
         if verdict in counts:
             counts[verdict] += 1
             failing += error is not None
         else:
-            failures.append((name, verdict))
+            failures.append((case.name, verdict))
     failures += check_messages(cases, expected, results)
     for name, verdict in failures[:options.show]:
         print(f"FAILED {name}\n  {verdict}")

@@ -25,6 +25,25 @@ OTHERS = ["nothing", "undef", "undef.x", "d.missing", "d.items", "yes", "no", "n
           "d.items()", "range"]
 
 
+def damage(rng, source):
+    """The source with one to three small changes: characters dropped, doubled, swapped or put in."""
+    text = list(source)
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(len(text)) if text else 0
+        change = rng.choice(["drop", "double", "swap", "insert", "cut"])
+        if not text or change == "insert":
+            text.insert(at, rng.choice(list("{}%#-+()[]'\".,|:=~ \n0a_!*/<>") + [" if ", " not ", " is ", "**", "%}", "{{", "}}", "{%", " in "]))
+        elif change == "drop":
+            del text[at]
+        elif change == "double":
+            text.insert(at, text[at])
+        elif change == "cut":
+            del text[at:at + rng.randint(2, 6)]
+        elif at + 1 < len(text):
+            text[at], text[at + 1] = text[at + 1], text[at]
+    return "".join(text)
+
+
 class Expressions:
     def __init__(self, rng):
         self.rng = rng

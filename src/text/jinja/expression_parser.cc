@@ -198,19 +198,18 @@ ExprPtr ExpressionParser::ParseUnary(bool with_filters) {
   return with_filters ? ParseFilterExpr(std::move(node)) : std::move(node);
 }
 
-bool ExpressionParser::AtTupleEnd(std::string_view end_name) const {
-  return tokens_.At(TokenKind::kVariableEnd) || tokens_.At(TokenKind::kBlockEnd) || tokens_.AtOperator(")") ||
-         (!end_name.empty() && tokens_.AtName(end_name));
+bool ExpressionParser::AtTupleEnd() const {
+  return tokens_.At(TokenKind::kVariableEnd) || tokens_.At(TokenKind::kBlockEnd) || tokens_.AtOperator(")");
 }
 
-ExprPtr ExpressionParser::ParseTupleOf(TupleItems items, std::string_view end_name, bool in_parentheses) {
+ExprPtr ExpressionParser::ParseTupleOf(TupleItems items, bool in_parentheses) {
   const int line = tokens_.line();
   auto tuple = std::make_unique<SequenceExpr>(ExprKind::kTuple, line);
   bool is_tuple = false;
   int height = 0;
   while (true) {
     if (!tuple->items.empty()) tokens_.ExpectOperator(",");
-    if (AtTupleEnd(end_name)) break;
+    if (AtTupleEnd()) break;
     switch (items) {
       case TupleItems::kFull:
         tuple->items.push_back(ParseExpression());
@@ -236,13 +235,12 @@ ExprPtr ExpressionParser::ParseTupleOf(TupleItems items, std::string_view end_na
   return Over(std::move(tuple), height);
 }
 
-ExprPtr ExpressionParser::ParseTuple(bool with_condition, std::string_view end_name) {
-  return ParseTupleOf(with_condition ? TupleItems::kFull : TupleItems::kWithoutCondition, end_name,
-                      /*in_parentheses=*/false);
+ExprPtr ExpressionParser::ParseTuple(bool with_condition) {
+  return ParseTupleOf(with_condition ? TupleItems::kFull : TupleItems::kWithoutCondition, /*in_parentheses=*/false);
 }
 
-Target ExpressionParser::ParseTarget(bool with_attributes, std::string_view end_name) {
-  return TargetOf(*ParseTupleOf(with_attributes ? TupleItems::kAttributeTargets : TupleItems::kTargets, end_name,
+Target ExpressionParser::ParseTarget(bool with_attributes) {
+  return TargetOf(*ParseTupleOf(with_attributes ? TupleItems::kAttributeTargets : TupleItems::kTargets,
                                 /*in_parentheses=*/false));
 }
 

@@ -20,13 +20,12 @@ class ExpressionParser {
 
   ExprPtr ParseExpression();        // with "a if b else c"
   ExprPtr ParseWithoutCondition();  // without
-  // One expression, or several with commas between them: a tuple. It ends at the end of the tag, at ")" or at the name
-  // `end_name` (if not empty).
-  ExprPtr ParseTuple(bool with_condition, std::string_view end_name);
+  // One expression, or several with commas between them: a tuple.
+  ExprPtr ParseTuple(bool with_condition);
   // "| filter" any number of times; `node` null for the block forms. `first_without_pipe`: {% filter upper %}.
   ExprPtr ParseFilters(ExprPtr node, bool first_without_pipe);
-  // An assignment target. `with_attributes`: "ns.x" is one too. `end_name` as above.
-  Target ParseTarget(bool with_attributes, std::string_view end_name);
+  // An assignment target. `with_attributes`: "ns.x" is one too.
+  Target ParseTarget(bool with_attributes);
   Target ParseNameTarget();
 
  private:
@@ -60,8 +59,8 @@ class ExpressionParser {
   std::string ParseDottedName();
 
   enum class TupleItems { kFull, kWithoutCondition, kTargets, kAttributeTargets };
-  ExprPtr ParseTupleOf(TupleItems items, std::string_view end_name, bool in_parentheses);
-  bool AtTupleEnd(std::string_view end_name) const;
+  ExprPtr ParseTupleOf(TupleItems items, bool in_parentheses);
+  bool AtTupleEnd() const;
 
   TokenStream& tokens_;
   int depth_ = 0;

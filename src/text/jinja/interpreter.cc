@@ -24,6 +24,12 @@ Value ReadTarget(Runtime& rt, const Target& target, Activation& variables) {
   return rt.Tuple(std::move(items));
 }
 
+// What a block's filter or call gives is written as it is, not turned into text first.
+void AppendText(const Value& value, std::string_view what, TextBuilder* out) {
+  if (!value.Is(Kind::kString)) Fail(fmt::format("the result of {} is no string, but '{}'", what, TypeName(value)));
+  out->Append(value.Text());
+}
+
 }  // namespace
 
 // The items of "for x in items if test".
@@ -176,7 +182,8 @@ Interpreter::Flow Interpreter::ExecuteFilterBlock(const FilterBlockStatement& bl
   const Flow flow = Execute(block.body, variables, &buffer);
   if (flow != Flow::kNormal) return flow;
   const Value text = Value::String(buffer.Take());
-  AppendStr(EvaluateFilter(static_cast<const FilterExpr&>(*block.filter), &text, variables), out);
+  const Value filtered = EvaluateFilter(static_cast<const FilterExpr&>(*block.filter), &text, variables);
+  AppendText(filtered, "{% filter %}", out);
   LeaveScope(block.scope, *variables);
   return Flow::kNormal;
 }
@@ -228,7 +235,7 @@ void Interpreter::ExecuteCallBlock(const CallBlockStatement& block, const Variab
     return;
   }
   const Value caller(Kind::kMacro, body);
-  AppendStr(EvaluateCall(static_cast<const CallExpr&>(*block.call), &caller, variables), out);
+  AppendText(EvaluateCall(static_cast<const CallExpr&>(*block.call), &caller, variables), "{% call %}", out);
 }
 
 Interpreter::Flow Interpreter::ExecuteFor(const ForStatement& loop, const Variables& variables, TextBuilder* out) {

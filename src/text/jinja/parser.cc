@@ -64,7 +64,7 @@ class Parser {
         add_output(std::make_unique<ConstExpr>(data.line, Value::String(data.text)));
       } else if (tokens_.At(TokenKind::kVariableBegin)) {
         tokens_.Next();
-        add_output(expressions_.ParseTuple(/*with_condition=*/true, ""));
+        add_output(expressions_.ParseTuple(/*with_condition=*/true));
         tokens_.Expect(TokenKind::kVariableEnd, "end of print statement");
       } else {
         flush();
@@ -133,11 +133,11 @@ class Parser {
   }
 
   std::unique_ptr<Statement> ParseSet(int line) {
-    Target target = expressions_.ParseTarget(/*with_attributes=*/true, "");
+    Target target = expressions_.ParseTarget(/*with_attributes=*/true);
     if (tokens_.SkipOperator("=")) {
       auto assign = std::make_unique<AssignStatement>(line);
       assign->target = std::move(target);
-      assign->value = expressions_.ParseTuple(/*with_condition=*/true, "");
+      assign->value = expressions_.ParseTuple(/*with_condition=*/true);
       return assign;
     }
     auto assign = std::make_unique<AssignBlockStatement>(line);
@@ -151,7 +151,7 @@ class Parser {
     auto statement = std::make_unique<IfStatement>(line);
     while (true) {
       IfStatement::Branch branch;
-      branch.test = expressions_.ParseTuple(/*with_condition=*/false, "");
+      branch.test = expressions_.ParseTuple(/*with_condition=*/false);
       branch.body = ParseBody({"elif", "else", "endif"});
       statement->branches.push_back(std::move(branch));
       const Token& end = tokens_.Next();
@@ -163,9 +163,9 @@ class Parser {
 
   std::unique_ptr<Statement> ParseFor(int line) {
     auto loop = std::make_unique<ForStatement>(line);
-    loop->target = expressions_.ParseTarget(/*with_attributes=*/false, "in");
+    loop->target = expressions_.ParseTarget(/*with_attributes=*/false);
     tokens_.ExpectName("in");
-    loop->iterated = expressions_.ParseTuple(/*with_condition=*/false, "recursive");
+    loop->iterated = expressions_.ParseTuple(/*with_condition=*/false);
     if (tokens_.SkipName("if")) loop->test = expressions_.ParseExpression();
     loop->recursive = tokens_.SkipName("recursive");
     loop->body = ParseBodyWithin(Loop::kInside, {"endfor", "else"});
@@ -237,7 +237,7 @@ class Parser {
     auto statement = std::make_unique<WithStatement>(line);
     while (!tokens_.At(TokenKind::kBlockEnd)) {
       if (!statement->variables.empty()) tokens_.ExpectOperator(",");
-      Target target = expressions_.ParseTarget(/*with_attributes=*/false, "");
+      Target target = expressions_.ParseTarget(/*with_attributes=*/false);
       tokens_.ExpectOperator("=");
       statement->variables.emplace_back(std::move(target), expressions_.ParseExpression());
     }

@@ -43,6 +43,11 @@ class PercentFormatter {
   bool At(char c) const { return at_ < text_.size() && text_[at_] == c; }
 
   void Conversion() {
+    if (At('%')) {
+      ++at_;
+      out_.Append('%');
+      return;
+    }
     const Value* keyed = nullptr;
     if (At('(')) keyed = &Key();
     FormatSpec spec;
@@ -73,10 +78,6 @@ class PercentFormatter {
     if (At('h') || At('l') || At('L')) ++at_;
     if (at_ >= text_.size()) Fail("incomplete format");
     const char type = text_[at_++];
-    if (type == '%') {
-      out_.Append('%');
-      return;
-    }
     Convert(keyed != nullptr ? *keyed : NextValue(), type, left, &spec);
   }
 

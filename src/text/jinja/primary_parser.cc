@@ -50,7 +50,7 @@ ExprPtr ExpressionParser::ParseNameOrConstant(bool with_attributes) {
 
 ExprPtr ExpressionParser::ParseParenthesized() {
   tokens_.ExpectOperator("(");
-  ExprPtr node = ParseTupleOf(TupleItems::kFull, "", /*in_parentheses=*/true);
+  ExprPtr node = ParseTupleOf(TupleItems::kFull, /*in_parentheses=*/true);
   tokens_.ExpectOperator(")");
   return node;
 }

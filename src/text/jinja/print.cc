@@ -56,13 +56,22 @@ class Printer {
         if (value.IsMarkup()) out_.Append(")");
         return;
       case Kind::kList:
-        Sequence("[", value.Items(), "]");
+        if (Open(&value.As<SequenceObject>(), "[...]")) {
+          Sequence("[", value.Items(), "]");
+          open_.pop_back();
+        }
         return;
       case Kind::kTuple:
-        Sequence("(", value.Items(), value.Items().size() == 1 ? ",)" : ")");
+        if (Open(&value.As<SequenceObject>(), "(...)")) {
+          Sequence("(", value.Items(), value.Items().size() == 1 ? ",)" : ")");
+          open_.pop_back();
+        }
         return;
       case Kind::kDict:
-        Dict(value.As<DictObject>());
+        if (Open(&value.As<DictObject>(), "{...}")) {
+          Dict(value.As<DictObject>());
+          open_.pop_back();
+        }
         return;
       default:
         ReprObject(value);
@@ -71,6 +80,18 @@ class Printer {
   }
 
  private:
+  // Notes that `container` is being printed; false, with `again` printed, if it already is. Only a namespace can lead
+  // back into what holds it.
+  bool Open(const Object* container, std::string_view again) {
+    if (namespaces_ > 0 && std::find(open_.begin(), open_.end(), container) != open_.end()) {
+      out_.Append(again);
+      return false;
+    }
+    if (open_.size() >= static_cast<size_t>(kMaxValueDepth)) FailLimit("values are nested too deeply to print");
+    open_.push_back(container);
+    return true;
+  }
+
   void Sequence(std::string_view open, const std::vector<Value>& items, std::string_view close) {
     out_.Append(open);
     for (size_t i = 0; i < items.size(); ++i) {
@@ -106,17 +127,14 @@ class Printer {
   }
 
   void Namespace(const NamespaceObject& space) {
-    // A namespace may hold itself; Python prints the inner one as {...}.
-    if (std::find(open_.begin(), open_.end(), &space) != open_.end()) {
-      out_.Append("<Namespace {...}>");
-      return;
-    }
-    if (open_.size() >= static_cast<size_t>(kMaxValueDepth)) FailLimit("namespaces are nested too deeply to print");
-    open_.push_back(&space);
     out_.Append("<Namespace ");
-    Dict(space.attributes);
+    if (Open(&space, "{...}")) {
+      ++namespaces_;
+      Dict(space.attributes);
+      --namespaces_;
+      open_.pop_back();
+    }
     out_.Append(">");
-    open_.pop_back();
   }
 
   void ReprObject(const Value& value) {
@@ -153,7 +171,8 @@ class Printer {
   }
 
   TextBuilder& out_;
-  std::vector<const NamespaceObject*> open_;
+  std::vector<const Object*> open_;
+  int namespaces_ = 0;
 };
 
 }  // namespace
