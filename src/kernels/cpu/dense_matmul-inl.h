@@ -7,13 +7,19 @@
 namespace qnext::QNEXT_ISA {
 namespace {
 
+constexpr int64_t kDensePrefetchBytes = 8192;
+
 // R output rows times M activation rows.
 template <DenseType kType, int R, int M>
 void DenseTile(const DenseJob& job, int64_t row0, int64_t m0) {
   constexpr int64_t kBytes = kType == DenseType::kF32 ? 4 : 2;
-  const char* weight = static_cast<const char*>(job.weight) + row0 * job.in * kBytes;
   const int64_t row_bytes = job.in * kBytes;
+  const char* weight = static_cast<const char*>(job.weight) + row0 * row_bytes;
   const float* x = job.x + m0 * job.x_stride;
+  // While R rows are read side by side, the next R rows, one stretch of memory, are fetched in order: memory and its
+  // prefetchers serve one stream better than R. Only where the weights pass once.
+  const bool prefetch = job.m <= kDenseMaxRows;
+  const char* ahead = weight + (R * row_bytes < kDensePrefetchBytes ? kDensePrefetchBytes : R * row_bytes);
 
   Lanes sums[R][M];
   for (int r = 0; r < R; ++r) {
@@ -21,14 +27,14 @@ void DenseTile(const DenseJob& job, int64_t row0, int64_t m0) {
   }
   int64_t k = 0;
   for (; k + kLanes <= job.in; k += kLanes) {
-    Lanes w[R];
-    for (int r = 0; r < R; ++r) {
-      const char* from = weight + r * row_bytes + k * kBytes;
-      if constexpr (M == 1) Prefetch(from + kDensePrefetchBytes);
-      w[r] = LoadWeights<kType>(from);
+    if (prefetch) {
+      for (int64_t line = 0; line < R * kLanes * kBytes; line += 64) Prefetch(ahead + line);
+      ahead += R * kLanes * kBytes;
     }
+    Lanes w[R];
+    for (int r = 0; r < R; ++r) w[r] = LoadWeights<kType>(weight + r * row_bytes + k * kBytes);
     for (int i = 0; i < M; ++i) {
-      const Lanes xi = LoadLanes(x + i * job.x_stride + k);
+      const Lanes xi = InRegister(LoadLanes(x + i * job.x_stride + k));
       for (int r = 0; r < R; ++r) sums[r][i] = MulAddLanes(w[r], xi, sums[r][i]);
     }
   }
@@ -58,7 +64,7 @@ void DenseUpTo(const DenseJob& job, int64_t row, int64_t row_end, int64_t m0, in
   if constexpr (M > 1) {
     if (rows < M) return DenseUpTo<kType, M - 1>(job, row, row_end, m0, rows);
   }
-  DenseRows<kType, M == 1 ? kDenseRowsOfOne : kDenseRows, M>(job, row, row_end, m0);
+  DenseRows<kType, DenseTileRows(M), M>(job, row, row_end, m0);
 }
 
 template <DenseType kType>

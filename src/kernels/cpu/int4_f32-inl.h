@@ -10,10 +10,13 @@ namespace {
 // T neighbouring tiles times M activation rows from row0. Several tiles give a single row enough independent sums to
 // hide the latency of a multiply-add.
 template <int M, int T, bool kHasZeros>
-void F32TileRows(const Int4F32Job& job, int64_t tile0, int64_t row0) {
+void F32Tiles(const Int4F32Job& job, int64_t tile0, int64_t row0) {
   const Int4Weight& w = job.weight;
   const int64_t tile_bytes = w.runs * 256;
   const uint8_t* codes = w.codes + tile0 * tile_bytes;
+  // While T tiles are read side by side, the next T, one stretch of memory, are fetched in order.
+  [[maybe_unused]] const uint8_t* ahead =
+      codes + (T * tile_bytes < kF32PrefetchBytes ? kF32PrefetchBytes : T * tile_bytes);
   const float* x = job.x + row0 * job.x_stride;
 
   Rows y[T][M];
@@ -35,7 +38,12 @@ void F32TileRows(const Int4F32Job& job, int64_t tile0, int64_t row0) {
     for (int64_t block = 0; block < blocks; ++block, codes += 64, x += 8) {
       Codes pairs[T];
       for (int t = 0; t < T; ++t) {
-        Prefetch(codes + t * tile_bytes + kF32PrefetchBytes);
+        if constexpr (T == 1) {
+          Prefetch(codes + kF32PrefetchBytes);
+        } else {
+          Prefetch(ahead);
+          ahead += 64;
+        }
         pairs[t] = LoadCodes(codes + t * tile_bytes);
       }
       const auto add_input = [&]<int kInput>() {
@@ -68,27 +76,33 @@ void F32TileRows(const Int4F32Job& job, int64_t tile0, int64_t row0) {
 }
 
 template <int M, int T>
-void F32TileUpTo(const Int4F32Job& job, int64_t tile0, int64_t row0, int64_t rows) {
-  if constexpr (M > 1) {
-    if (rows < M) return F32TileUpTo<M - 1, T>(job, tile0, row0, rows);
-  }
+void F32TilesOfEitherKind(const Int4F32Job& job, int64_t tile0, int64_t row0) {
   if (job.weight.zeros != nullptr) {
-    F32TileRows<M, T, true>(job, tile0, row0);
+    F32Tiles<M, T, true>(job, tile0, row0);
   } else {
-    F32TileRows<M, T, false>(job, tile0, row0);
+    F32Tiles<M, T, false>(job, tile0, row0);
   }
+}
+
+// Up to M activation rows from row0.
+template <int M>
+void F32UpTo(const Int4F32Job& job, int64_t tile, int64_t tile_end, int64_t row0, int64_t rows) {
+  if constexpr (M > 1) {
+    if (rows < M) return F32UpTo<M - 1>(job, tile, tile_end, row0, rows);
+  }
+  constexpr int T = F32JointTiles(M);
+  for (; tile + T <= tile_end; tile += T) F32TilesOfEitherKind<M, T>(job, tile, row0);
+  for (; tile < tile_end; ++tile) F32TilesOfEitherKind<M, 1>(job, tile, row0);
 }
 
 }  // namespace
 
 void Int4MatmulF32(const Int4F32Job& job, int64_t begin, int64_t end) {
-  int64_t tile = begin;
-  if (job.m == 1) {
-    for (; tile + kF32JointTiles <= end; tile += kF32JointTiles) F32TileUpTo<1, kF32JointTiles>(job, tile, 0, 1);
-  }
-  for (; tile < end; ++tile) {
-    for (int64_t row0 = 0; row0 < job.m; row0 += kF32MaxRows)
-      F32TileUpTo<kF32MaxRows, 1>(job, tile, row0, job.m - row0);
+  for (int64_t tile = begin; tile < end; tile += 4) {
+    const int64_t tile_end = tile + 4 < end ? tile + 4 : end;
+    for (int64_t row0 = 0; row0 < job.m; row0 += kF32MaxRows) {
+      F32UpTo<kF32MaxRows>(job, tile, tile_end, row0, job.m - row0);
+    }
   }
 }
 

@@ -36,9 +36,9 @@ void I8TileRows(const Int4I8Job& job, int64_t tile, int64_t row0) {
         Prefetch(codes + block * 64 + kI8PrefetchBytes);
         const Codes pairs = LoadCodes(codes + block * 64);
         const Codes low = LowCodes(pairs);
-        for (int i = 0; i < M; ++i) dots[i] = AddDots(dots[i], low, x + i * x_stride + block * 8);
+        for (int i = 0; i < M; ++i) dots[i] = AddDots(dots[i], low, LoadInputs(x + i * x_stride + block * 8));
         const Codes high = HighCodes(pairs);
-        for (int i = 0; i < M; ++i) dots[i] = AddDots(dots[i], high, x + i * x_stride + block * 8 + 4);
+        for (int i = 0; i < M; ++i) dots[i] = AddDots(dots[i], high, LoadInputs(x + i * x_stride + block * 8 + 4));
       }
       for (int i = 0; i < M; ++i) {
         const Rows dot = FinishDots(dots[i], zero, x_sums + i * w.runs + run);

@@ -7,15 +7,16 @@
 namespace qnext::QNEXT_ISA {
 namespace {
 
+// Activation rows computed together, at most.
 constexpr int kI8MaxRows = 4;
 constexpr int kF32MaxRows = 4;
-constexpr int kF32JointTiles = 2;
-constexpr int kDenseMaxRows = 3;
-constexpr int kDenseRows = 4;
-constexpr int kDenseRowsOfOne = 8;
+constexpr int kDenseMaxRows = 6;
+// Neighbouring int4 tiles, and output rows of a dense matrix, computed together with m activation rows: enough
+// independent sums to hide the latency of a multiply-add, few enough to stay in registers.
+constexpr int F32JointTiles(int m) { return m <= 2 ? 2 : 1; }
+constexpr int DenseTileRows(int m) { return m <= 2 ? 4 : 2; }
 constexpr int64_t kI8PrefetchBytes = 4096;
 constexpr int64_t kF32PrefetchBytes = 1024;
-constexpr int64_t kDensePrefetchBytes = 1024;
 
 inline void Prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
@@ -86,7 +87,8 @@ inline Zeros LoadZeros(const uint8_t* p) {
 struct Dots {
   __m256i low, high;
 };
-inline __m256i FourInputs(const int8_t* x) {
+using Inputs = __m256i;
+inline Inputs LoadInputs(const int8_t* x) {
   int32_t four;
   __builtin_memcpy(&four, x, 4);
   return _mm256_set1_epi32(four);
@@ -97,8 +99,7 @@ inline Dots ZeroTerms(Zeros zero, const int32_t* sum) {
 }
 #if defined(QNEXT_ISA_HAS_VNNI)
 inline Dots StartDots(Zeros zero, const int32_t* sum) { return ZeroTerms(zero, sum); }
-inline Dots AddDots(Dots dots, Codes codes, const int8_t* x) {
-  const __m256i inputs = FourInputs(x);
+inline Dots AddDots(Dots dots, Codes codes, Inputs inputs) {
   return {_mm256_dpbusd_avx_epi32(dots.low, codes.low, inputs), _mm256_dpbusd_avx_epi32(dots.high, codes.high, inputs)};
 }
 inline Rows FinishDots(Dots dots, Zeros, const int32_t*) {
@@ -108,8 +109,7 @@ inline Rows FinishDots(Dots dots, Zeros, const int32_t*) {
 // Pairs of products are summed in 16 bits: 8 words of a run, each at most 2 * 15 * 127, stay below 2^15.
 static_assert(8 * 2 * 15 * 127 < (1 << 15));
 inline Dots StartDots(Zeros, const int32_t*) { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
-inline Dots AddDots(Dots dots, Codes codes, const int8_t* x) {
-  const __m256i inputs = FourInputs(x);
+inline Dots AddDots(Dots dots, Codes codes, Inputs inputs) {
   return {_mm256_add_epi16(dots.low, _mm256_maddubs_epi16(codes.low, inputs)),
           _mm256_add_epi16(dots.high, _mm256_maddubs_epi16(codes.high, inputs))};
 }
@@ -128,22 +128,25 @@ inline Rows LoadFloatZeros(const uint8_t* p) {
 }
 // code - zero for input kInput (0..7) of a block of pairs.
 template <int kInput, bool kHasZeros>
-inline Rows CodeFloats(Codes pairs, Rows zero) {
+inline __m256 EightCodeFloats(__m256i pairs, __m256 zero) {
   constexpr int kShift = kInput < 4 ? 8 * kInput : 8 * (kInput - 4) + 4;
-  const __m256i mask = _mm256_set1_epi32(15);
-  const __m256 low = _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(pairs.low, kShift), mask));
-  const __m256 high = _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(pairs.high, kShift), mask));
-  if constexpr (kHasZeros) {
-    return {_mm256_sub_ps(low, zero.low), _mm256_sub_ps(high, zero.high)};
-  } else {
-    const __m256 eight = _mm256_set1_ps(8);
-    return {_mm256_sub_ps(low, eight), _mm256_sub_ps(high, eight)};
-  }
+  const __m256i codes = _mm256_and_si256(_mm256_srli_epi32(pairs, kShift), _mm256_set1_epi32(15));
+  return _mm256_sub_ps(_mm256_cvtepi32_ps(codes), kHasZeros ? zero : _mm256_set1_ps(8));
+}
+template <int kInput, bool kHasZeros>
+inline Rows CodeFloats(Codes pairs, Rows zero) {
+  return {EightCodeFloats<kInput, kHasZeros>(pairs.low, zero.low),
+          EightCodeFloats<kInput, kHasZeros>(pairs.high, zero.high)};
 }
 
 constexpr int64_t kLanes = 8;
 using Lanes = __m256;
 inline Lanes ZeroLanes() { return _mm256_setzero_ps(); }
+// Compilers like to load a value again for each of its uses, which saturates the load ports.
+inline Lanes InRegister(Lanes v) {
+  __asm__("" : "+x"(v));
+  return v;
+}
 inline Lanes LoadLanes(const float* p) { return _mm256_loadu_ps(p); }
 inline Lanes MulAddLanes(Lanes a, Lanes b, Lanes c) { return _mm256_fmadd_ps(a, b, c); }
 inline Lanes LoadSomeLanes(const float* p, int64_t count) {

@@ -7,15 +7,16 @@
 namespace qnext::QNEXT_ISA {
 namespace {
 
+// Activation rows computed together, at most.
 constexpr int kI8MaxRows = 8;
 constexpr int kF32MaxRows = 8;
-constexpr int kF32JointTiles = 4;
 constexpr int kDenseMaxRows = 6;
-constexpr int kDenseRows = 4;
-constexpr int kDenseRowsOfOne = 8;
+// Neighbouring int4 tiles, and output rows of a dense matrix, computed together with m activation rows: enough
+// independent sums to hide the latency of a multiply-add, few enough to stay in registers.
+constexpr int F32JointTiles(int m) { return m <= 2 ? 4 : 2; }
+constexpr int DenseTileRows(int) { return 4; }
 constexpr int64_t kI8PrefetchBytes = 4096;
 constexpr int64_t kF32PrefetchBytes = 1024;
-constexpr int64_t kDensePrefetchBytes = 1024;
 
 inline void Prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
@@ -49,11 +50,13 @@ inline Zeros LoadZeros(const uint8_t* p) {
 
 using Dots = __m512i;
 inline Dots StartDots(Zeros zero, const int32_t* sum) { return _mm512_madd_epi16(_mm512_set1_epi32(*sum), zero); }
-inline Dots AddDots(Dots dots, Codes codes, const int8_t* x) {
+using Inputs = __m512i;
+inline Inputs LoadInputs(const int8_t* x) {
   int32_t four;
   __builtin_memcpy(&four, x, 4);
-  return _mm512_dpbusd_epi32(dots, codes, _mm512_set1_epi32(four));
+  return _mm512_set1_epi32(four);
 }
+inline Dots AddDots(Dots dots, Codes codes, Inputs inputs) { return _mm512_dpbusd_epi32(dots, codes, inputs); }
 inline Rows FinishDots(Dots dots, Zeros, const int32_t*) { return _mm512_cvtepi32_ps(dots); }
 
 inline Rows LoadFloatZeros(const uint8_t* p) {
@@ -76,6 +79,11 @@ inline Rows CodeFloats(Codes pairs, Rows zero) {
 constexpr int64_t kLanes = 16;
 using Lanes = __m512;
 inline Lanes ZeroLanes() { return _mm512_setzero_ps(); }
+// Compilers like to load a value again for each of its uses, which saturates the load ports.
+inline Lanes InRegister(Lanes v) {
+  __asm__("" : "+v"(v));
+  return v;
+}
 inline Lanes LoadLanes(const float* p) { return _mm512_loadu_ps(p); }
 inline Lanes MulAddLanes(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
 inline __mmask16 FirstLanes(int64_t count) { return static_cast<__mmask16>((1u << count) - 1u); }

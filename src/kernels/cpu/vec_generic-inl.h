@@ -7,15 +7,16 @@
 namespace qnext::QNEXT_ISA {
 namespace {
 
+// Activation rows computed together, at most.
 constexpr int kI8MaxRows = 4;
 constexpr int kF32MaxRows = 4;
-constexpr int kF32JointTiles = 1;
 constexpr int kDenseMaxRows = 2;
-constexpr int kDenseRows = 2;
-constexpr int kDenseRowsOfOne = 2;
+// Neighbouring int4 tiles, and output rows of a dense matrix, computed together with m activation rows: enough
+// independent sums to hide the latency of a multiply-add, few enough to stay in registers.
+constexpr int F32JointTiles(int) { return 1; }
+constexpr int DenseTileRows(int) { return 2; }
 constexpr int64_t kI8PrefetchBytes = 0;
 constexpr int64_t kF32PrefetchBytes = 0;
-constexpr int64_t kDensePrefetchBytes = 0;
 
 inline void Prefetch(const void*) {}
 
@@ -101,7 +102,9 @@ inline Dots StartDots(const Zeros& zero, const int32_t* sum) {
   for (int r = 0; r < 16; ++r) dots.v[r] = -zero.v[r] * *sum;
   return dots;
 }
-inline Dots AddDots(Dots dots, const Codes& codes, const int8_t* x) {
+using Inputs = const int8_t*;
+inline Inputs LoadInputs(const int8_t* x) { return x; }
+inline Dots AddDots(Dots dots, const Codes& codes, Inputs x) {
   for (int r = 0; r < 16; ++r) {
     int32_t four = 0;
     for (int i = 0; i < 4; ++i) four += codes.v[r * 4 + i] * x[i];
@@ -142,6 +145,7 @@ inline Lanes LoadSomeLanes(const float* p, int64_t count) {
   return lanes;
 }
 inline Lanes LoadLanes(const float* p) { return LoadSomeLanes(p, kLanes); }
+inline Lanes InRegister(const Lanes& v) { return v; }
 inline Lanes MulAddLanes(const Lanes& a, const Lanes& b, const Lanes& c) {
   Lanes lanes;
   for (int i = 0; i < 8; ++i) lanes.v[i] = a.v[i] * b.v[i] + c.v[i];
