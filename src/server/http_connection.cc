@@ -6,7 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/field.hpp>
-#include <boost/none.hpp>
+#include <limits>
 #include <utility>
 
 #include "server/http_exchange.h"
@@ -15,6 +15,10 @@ namespace qnext::server {
 
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
+
+namespace {
+constexpr std::string_view kHeadEnd = "\r\n\r\n";
+}
 
 HttpConnection::HttpConnection(asio::ip::tcp::socket socket, HttpShared& shared)
     : socket_(std::move(socket)), shared_(shared), deadline_(shared.io), send_deadline_(shared.io) {}
@@ -38,9 +42,10 @@ std::optional<std::chrono::steady_clock::time_point> HttpConnection::idle_since(
 void HttpConnection::BeginRequest() {
   parser_.emplace();
   parser_->header_limit(static_cast<uint32_t>(shared_.limits.max_head_bytes));
-  parser_->body_limit(boost::none);  // checked in OnHead, with an answer of our own
+  parser_->body_limit(std::numeric_limits<uint64_t>::max());  // OnHead and ParseBody answer in our own words
   phase_ = Phase::kHead;
   answer_ = Answer::kNone;
+  head_scanned_ = 0;
   idle_since_ = std::chrono::steady_clock::now();
 }
 
@@ -93,18 +98,22 @@ bool HttpConnection::ParseHead() {
     Read();
     return false;
   }
-  // The parser looks at nothing before the head is complete; a TLS hello or other noise need not wait for that.
+  // A TLS hello or other noise need not be waited out.
   const char first = in_.front();
   if (!(first >= 'A' && first <= 'Z')) return Fail(400, "not an HTTP request");
-  ErrorCode error;
-  const size_t used = parser_->put(asio::const_buffer(in_.data(), in_.size()), error);
-  in_.erase(0, used);
-  if (error == http::error::need_more) {
+  // The parser gets the head as a whole, so that in_ shows whether a request has begun.
+  const size_t end = in_.find(kHeadEnd, head_scanned_);
+  head_scanned_ = in_.size() - std::min(in_.size(), kHeadEnd.size() - 1);
+  const size_t size = end == std::string::npos ? in_.size() : end + kHeadEnd.size();
+  if (size > static_cast<size_t>(shared_.limits.max_head_bytes)) return Fail(431, "the request's head is too large");
+  if (end == std::string::npos) {
     Read();
     return false;
   }
-  if (error == http::error::header_limit) return Fail(431, "the request's headers are too large");
-  if (error) return Fail(400, "malformed HTTP request: " + error.message());
+  ErrorCode error;
+  parser_->put(asio::const_buffer(in_.data(), size), error);
+  in_.erase(0, size);
+  if (error || !parser_->is_header_done()) return Fail(400, "malformed HTTP request: " + error.message());
   return OnHead();
 }
 
@@ -127,7 +136,6 @@ HttpRequest HttpConnection::TakeHead() {
 std::optional<HttpResponse> HttpConnection::CheckFraming() {
   const auto& message = parser_->get();
   const auto refuse = [this](int status, std::string_view why) { return shared_.handler.TransportError(status, why); };
-  if (message.version() != 10 && message.version() != 11) return refuse(505, "only HTTP/1.0 and HTTP/1.1");
   if (message.version() == 11 && message.count(http::field::host) != 1) return refuse(400, "Host: is required once");
   if (message.count(http::field::transfer_encoding) > 0) {
     const auto coding = message[http::field::transfer_encoding];

@@ -35,7 +35,7 @@ struct HttpShared {
   boost::asio::io_context io{1};
   boost::asio::thread_pool workers;
   int64_t bodies_bytes = 0;  // of requests being received
-  bool draining = false;     // no request follows the ones being handled
+  bool closing = false;      // no request follows the ones being handled
   // A connection has closed; it is alive until this returns.
   std::function<void(HttpConnection&)> on_closed;
 };
@@ -107,6 +107,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   boost::asio::steady_timer send_deadline_;  // of the write under way
   std::array<char, 16384> chunk_{};          // one read
   std::string in_;                           // received and not parsed
+  size_t head_scanned_ = 0;                  // of in_: no end of a head begins before it
   std::optional<Parser> parser_;             // of the request being received
   HttpRequest request_;
   Phase phase_ = Phase::kHead;

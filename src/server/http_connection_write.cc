@@ -32,7 +32,7 @@ bool HttpConnection::Refuse(HttpResponse response, bool close) {
 void HttpConnection::Send(HttpResponse response) {
   if (closed_ || answer_ != Answer::kNone) return;
   answer_ = Answer::kComplete;
-  if (shared_.draining) keep_alive_ = false;
+  if (shared_.closing) keep_alive_ = false;
   HeadOptions options{.keep_alive = keep_alive_, .now = std::time(nullptr)};
   const bool no_content = response.status == 204;
   if (!no_content) options.content_length = static_cast<int64_t>(response.body.size());
@@ -43,7 +43,7 @@ void HttpConnection::Send(HttpResponse response) {
 void HttpConnection::BeginStream(HttpResponse head) {
   if (closed_ || answer_ != Answer::kNone) return;
   answer_ = Answer::kStreaming;
-  if (shared_.draining || http10_) keep_alive_ = false;  // HTTP/1.0 has no other end of a stream
+  if (shared_.closing || http10_) keep_alive_ = false;  // HTTP/1.0 has no other end of a stream
   Queue(FormatResponseHead(head, {.chunked = !http10_, .keep_alive = keep_alive_, .now = std::time(nullptr)}));
   if (!head.body.empty()) Write(std::move(head.body));
 }
@@ -105,7 +105,7 @@ void HttpConnection::OnWritten(const ErrorCode& error, size_t size) {
 
 void HttpConnection::OnAnswerSent() {
   signals_.reset();
-  if (!keep_alive_ || shared_.draining) return Linger();
+  if (!keep_alive_) return Linger();
   BeginRequest();
   SetDeadline(in_.empty() ? shared_.limits.idle_timeout : shared_.limits.head_timeout);
   if (in_.empty()) return Read();
@@ -113,7 +113,8 @@ void HttpConnection::OnAnswerSent() {
 }
 
 void HttpConnection::Linger() {
-  if (end_of_input_) return Close();
+  // A client that may be sending still would lose the answer in a reset; at the server's end it is the others who wait.
+  if (end_of_input_ || shared_.closing) return Close();
   phase_ = Phase::kLingering;
   in_.clear();
   ErrorCode ignored;

@@ -69,7 +69,10 @@ class HttpTransport::Impl {
   int port() const { return port_; }
 
   void StopAccepting() {
-    asio::post(shared_.io, [this] { CloseAcceptor(); });
+    asio::post(shared_.io, [this] {
+      CloseAcceptor();
+      shared_.closing = true;
+    });
   }
 
   void Stop(std::chrono::milliseconds drain) {
@@ -80,7 +83,8 @@ class HttpTransport::Impl {
     }
     asio::post(shared_.io, [this] {
       CloseAcceptor();
-      shared_.draining = true;
+      shared_.closing = true;
+      draining_ = true;
       for (const auto& connection : Copy()) connection->CloseWhenIdle();
       TellIfEmpty();
     });
@@ -150,7 +154,7 @@ class HttpTransport::Impl {
   }
 
   void TellIfEmpty() {
-    if (!shared_.draining || !connections_.empty()) return;
+    if (!draining_ || !connections_.empty()) return;
     const std::lock_guard lock(mutex_);
     empty_ = true;
     empty_changed_.notify_all();
@@ -167,6 +171,7 @@ class HttpTransport::Impl {
   asio::steady_timer retry_;
   asio::executor_work_guard<asio::io_context::executor_type> work_;
   Connections connections_;  // open ones; I/O thread only
+  bool draining_ = false;    // Stop waits for the last of them; I/O thread only
   std::string address_;
   int port_ = 0;
   std::mutex mutex_;

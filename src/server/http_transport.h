@@ -44,7 +44,7 @@ class HttpTransport {
   const std::string& address() const;  // "127.0.0.1", "[::1]"
   int port() const;
 
-  // New connections are refused from now on; those that are open go on.
+  // New connections are refused from now on; those that are open close after their next answer.
   void StopAccepting();
 
   // Closes what is idle, gives answers under way `drain` to be sent, closes the rest and ends all threads. No exchange

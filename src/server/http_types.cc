@@ -9,27 +9,24 @@ namespace {
 
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-constexpr std::array<std::pair<int, std::string_view>, 20> kReasons{{
+constexpr std::array<std::pair<int, std::string_view>, 17> kReasons{{
     {100, "Continue"},
     {200, "OK"},
     {204, "No Content"},
     {400, "Bad Request"},
     {401, "Unauthorized"},
-    {403, "Forbidden"},
     {404, "Not Found"},
     {405, "Method Not Allowed"},
     {408, "Request Timeout"},
-    {411, "Length Required"},
     {413, "Payload Too Large"},
-    {414, "URI Too Long"},
     {415, "Unsupported Media Type"},
     {417, "Expectation Failed"},
     {429, "Too Many Requests"},
     {431, "Request Header Fields Too Large"},
+    {499, "Client Closed Request"},
     {500, "Internal Server Error"},
     {501, "Not Implemented"},
     {503, "Service Unavailable"},
-    {505, "HTTP Version Not Supported"},
 }};
 
 }  // namespace
