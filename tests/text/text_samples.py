@@ -106,7 +106,8 @@ def specials(rng, count):
             token = rng.choice(SPECIAL)
             cut = rng.randint(0, len(token))
             out.append(rng.choice((token, token, token[:cut], token[cut:], token.upper(), "<" + token,
-                                   token[:-1] + " >", rng.choice(PROSE)[: rng.randint(0, 12)], "<|", "|>", "\n", " ", "e", "\u0301")))
+                                   token[:-1] + " >", rng.choice(PROSE)[: rng.randint(0, 12)],
+                                   "<|", "|>", "\n", " ", "e", "\u0301")))
         yield "".join(out)
 
 
