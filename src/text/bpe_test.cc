@@ -15,6 +15,7 @@ namespace {
 
 std::vector<std::string> ByteSpellings() {
   std::vector<std::string> pieces;
+  pieces.reserve(256);
   for (int byte = 0; byte < 256; ++byte) pieces.push_back(SpellBytes(std::string(1, static_cast<char>(byte))));
   return pieces;
 }
@@ -55,6 +56,7 @@ std::vector<int32_t> MergePlainly(const BpeSpec& spec, const std::string& piece)
     parts.erase(parts.begin() + static_cast<ptrdiff_t>(best) + 1);
   }
   std::vector<int32_t> ids;
+  ids.reserve(parts.size());
   for (const std::string& part : parts) {
     ids.push_back(static_cast<int32_t>(std::ranges::find(spec.pieces, part) - spec.pieces.begin()));
   }

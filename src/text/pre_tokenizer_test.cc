@@ -69,6 +69,11 @@ TEST(SplitPattern, TranslatesToClasses) {
             R"([\x2d-\x2e\x61-\x63]{1,3}(?![\x00-\x08\x0e-\x1f\x21-\x95\x99-\x9d\x9f-\xff]))");
 }
 
+TEST(SplitPattern, ARangeMayReachTheEndOfAscii) {
+  EXPECT_EQ(TranslateSplitPattern("[x-\x7F]").value(), R"([\x78-\x7f])");
+  EXPECT_EQ(TranslateSplitPattern(std::string_view("[\0-\x7F]", 5)).value(), R"([\x00-\x7f])");
+}
+
 TEST(SplitPattern, RefusesWhatMeansSomethingElseOrTakesForever) {
   for (const char* pattern : {"",
                               "a|",

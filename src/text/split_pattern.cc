@@ -155,7 +155,9 @@ class Translator {
       std::optional<char> high;
       QNEXT_RETURN_IF_ERROR(Member(set, &high));
       if (!high || *high < *low) return Refuse("this range");
-      for (int code = *low; code <= *high; ++code) set->set(static_cast<size_t>(code));
+      for (size_t code = static_cast<unsigned char>(*low); code <= static_cast<unsigned char>(*high); ++code) {
+        set->set(code);
+      }
     }
     if (negated) set->flip();
     return {};

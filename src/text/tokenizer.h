@@ -1,4 +1,4 @@
-// Byte-level BPE as tokenizer.json describes it. docs/checkpoint.md says which parts of the file are honoured.
+// Byte-level BPE as tokenizer.json describes it. docs/text.md says which parts of the file are honoured.
 #pragma once
 
 #include <cstdint>

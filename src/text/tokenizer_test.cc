@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -140,6 +142,21 @@ TEST(Tokenizer, LongRunsAreEncodedWhole) {
       EXPECT_TRUE(decoded == ReplaceInvalidUtf8(text)) << unit;
     }
   }
+}
+
+TEST(Tokenizer, ManyThreadsMayUseOne) {
+  const std::string text = "It's é\u0323 <|im_start|> 12\n\n天地" + std::string(200, 'a');
+  const Ids expected = Tiny().Encode(text);
+  std::array<int, 4> agreed{};
+  std::vector<std::thread> threads;
+  threads.reserve(agreed.size());
+  for (int& count : agreed) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 200; ++i) count += Tiny().Encode(text) == expected ? 1 : 0;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(agreed, (std::array<int, 4>{200, 200, 200, 200}));
 }
 
 TEST(Tokenizer, AMissingFileIsAnError) {

@@ -5,9 +5,9 @@
         --tokenizer models/tiny/tokenizer.json --full tests/text/qwen3-tokenizer.json.xz
 
 Needs `pip install tokenizers`. On each tokenizer: thousands of random and adversarial strings (text_samples.py), every
-code point in context, invalid UTF-8, and decoding of what was encoded and of random ids, at once and token by token. Besides
-the files given, tokenizers are made whose merges betray every border between pieces, one per split pattern in use by
-byte-level checkpoints: a wrong character class shows there even where no real vocabulary would merge across it.
+code point in context, invalid UTF-8, and decoding of what was encoded and of random ids, at once and token by token.
+Besides the files given, tokenizers are made whose merges betray every border between pieces, one per split pattern in
+use by byte-level checkpoints: a wrong character class shows there even where no real vocabulary would merge across it.
 Ends with "N passed, N failed" and fails on any difference.
 """
 
@@ -31,8 +31,10 @@ PATTERNS = {
               r"|\s+(?!\S)|\s+",
     "possessive": r"'(?i:[sdmtk]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]"
                   r"|\s+(?!\S)|\s+",
-    "o200k": r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-             r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    "o200k": r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+             r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+             r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+             r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
              r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     "gaps": r"\p{Nd}+|[\p{P}\p{S}][^\s\P{L}]*?|\d\D|\s{2,3}",
     "bytelevel": None,
@@ -112,18 +114,23 @@ def compare(tally, name, program, json_text, texts, broken, code_point_texts):
 
         expected = encode_all(reference, texts)
         tally.check(name + " encode", texts, engine.ids("E", [t.encode() for t in texts]), expected)
-        tally.check(name + " encode plain", texts, engine.ids("P", [t.encode() for t in texts]), encode_all(plain, texts))
+        tally.check(name + " encode plain", texts, engine.ids("P", [t.encode() for t in texts]),
+                    encode_all(plain, texts))
         for begin_at in range(0, len(code_point_texts), 4096):
             some = code_point_texts[begin_at : begin_at + 4096]
-            tally.check(name + " code points", some, engine.ids("E", [t.encode() for t in some]), encode_all(reference, some))
+            tally.check(name + " code points", some, engine.ids("E", [t.encode() for t in some]),
+                        encode_all(reference, some))
         tally.check(name + " invalid UTF-8", broken, engine.ids("E", broken),
                     encode_all(reference, [b.decode("utf-8", "replace") for b in broken]))
 
         rng = random.Random(7)
         end = reference.get_vocab_size()
         added = [t["id"] for t in json.loads(json_text)["added_tokens"]] or [0]
-        random_ids = [[rng.choice((rng.randrange(end), rng.randrange(min(end, 600)), rng.choice(added), end + rng.randrange(9)))
-                       for _ in range(rng.randint(1, 20))] for _ in range(len(texts) // 4)]
+
+        def random_id():
+            return rng.choice((rng.randrange(end), rng.randrange(min(end, 600)), rng.choice(added), end + 3))
+
+        random_ids = [[random_id() for _ in range(rng.randint(1, 20))] for _ in range(len(texts) // 4)]
         lists = [ids for ids in expected if len(ids) < 50000] + random_ids
         all_text = reference.decode_batch(lists, skip_special_tokens=False)
         tally.check(name + " decode", lists, engine.text("D", lists), all_text)
@@ -144,7 +151,8 @@ def border_tokenizer(pattern):
     ascii_bytes = [ord(c) for c in "aA1 \n\r'.s"]
     high = range(0x80, 0x100)
     pairs = [(a, b) for a in high for b in ascii_bytes] + [(a, b) for a in ascii_bytes for b in high]
-    pairs += [(a, b) for a in high if a < 0xC0 for b in high if b >= 0xC0] + [(a, b) for a in ascii_bytes for b in ascii_bytes]
+    pairs += [(a, b) for a in high if a < 0xC0 for b in high if b >= 0xC0]
+    pairs += [(a, b) for a in ascii_bytes for b in ascii_bytes]
     vocab = {spell[b]: b for b in range(256)}
     for a, b in pairs:
         vocab[spell[a] + spell[b]] = len(vocab)

@@ -72,8 +72,8 @@ def nfc_ranges():
         return nfd("q" + char + "\u0334") != "q" + char + "\u0334" or nfd("q\u0345" + char) != "q\u0345" + char
 
     known = participants(nfd, combining)
-    # What is assigned and inert in a later Unicode version was never otherwise and will never be (the stability policy),
-    # so such code points may fill gaps between ranges to make the table short.
+    # What is assigned and inert in a later Unicode version was never otherwise and will never be (the stability
+    # policy), so such code points may fill gaps between ranges to make the table short.
     later = participants(lambda s: unicodedata.normalize("NFD", s), unicodedata.combining)
     assert known <= later, "Python's Unicode version is older than the package's"
     ranges = []
@@ -93,15 +93,16 @@ def rows(items, per_row):
 
 def main():
     lines = [
-        "// Made by tests/text/make_unicode_tables.py from what the Python package tokenizers %s does." % tokenizers.__version__,
+        "// Made by tests/text/make_unicode_tables.py from what the Python package tokenizers %s does."
+        % tokenizers.__version__,
         "",
         "// The general category of every code point in the package's regex engine: first code point << 5 | category.",
         "inline constexpr uint32_t kCategoryRuns[] = {",
         *rows(["0x%x," % r for r in category_runs()], 12),
         "};",
         "",
-        "// Every code point that takes part in the package's normalization, in ranges whose other members are assigned and",
-        "// inert in every Unicode version.",
+        "// Every code point that takes part in the package's normalization, in ranges whose other members are",
+        "// assigned and inert in every Unicode version.",
         "inline constexpr CodePointRange kNfcRanges[] = {",
         *rows(["{0x%x,0x%x}," % tuple(r) for r in nfc_ranges()], 6),
         "};",

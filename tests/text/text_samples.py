@@ -25,8 +25,8 @@ PROSE = [
 EMOJI = ["😀", "👍🏽", "👨‍👩‍👧‍👦", "🏳️‍🌈", "🇩🇪🇫🇷", "❤️", "1️⃣", "🧑🏿‍🚀", "☎︎", "🫨", "\U0001fae9"]
 WHITE = [" ", "\t", "\n", "\r", "\r\n", "\v", "\f", "\x85", "\xa0", "\u1680", "\u180e", "\u2003", "\u200b", "\u2028",
          "\u2029", "\u202f", "\u205f", "\u3000", "\ufeff", "\x1c", "\x1f"]
-ODD = ["\x00", "\x01", "\x7f", "\x80", "\x9f", "\xad", "\u200d", "\u200c", "\u034f", "\ufe0f", "\u202e", "\u2066", "\ufffd",
-       "\ufffe", "\uffff", "\U0010ffff", "\ue000", "\U000f0000", "\U000e0041"]
+ODD = ["\x00", "\x01", "\x7f", "\x80", "\x9f", "\xad", "\u200d", "\u200c", "\u034f", "\ufe0f", "\u202e", "\u2066",
+       "\ufffd", "\ufffe", "\uffff", "\U0010ffff", "\ue000", "\U000f0000", "\U000e0041"]
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>", "<think>", "</think>",
            "<tool_response>", "<|fim_prefix|>", "<|vision_pad|>", "<|repo_name|>"]
 # Composites that Unicode 16 brought, as sequences: neither Python nor the package's normalizer knows them.
@@ -73,7 +73,8 @@ def decompositions(rng):
 
 def marks(rng, count):
     pool = normalization_pool()
-    jamo = [chr(c) for c in (*range(0x10FE, 0x1115), *range(0x115F, 0x1178), *range(0x11A6, 0x11C4), 0xAC00, 0xAC01, 0xD7A3)]
+    jamo = [*range(0x10FE, 0x1115), *range(0x115F, 0x1178), *range(0x11A6, 0x11C4), 0xAC00, 0xAC01, 0xD7A3]
+    jamo = [chr(c) for c in jamo]
     for _ in range(count):
         source = rng.choice((pool, pool, jamo, "aeouAEOUn\u0301\u0323\u0308\u0345\u0334", jamo + pool[:500]))
         yield "".join(rng.choice(source) for _ in range(rng.randint(1, 12)))
@@ -91,8 +92,8 @@ def runs(rng, count, longest):
     for _ in range(count):
         out = []
         for _ in range(rng.randint(1, 5)):
-            unit = rng.choice((" ", " ", "\n", "\t", "\r\n", " \n", "0", "7", "a", "ab", "é", "e\u0301", "中", "😀", "-", "=",
-                               "<", "'", "'s", ".", "\u0301", "\u0345\u0334", rng.choice(WHITE), rng.choice(ODD)))
+            unit = rng.choice((" ", " ", "\n", "\t", "\r\n", " \n", "0", "7", "a", "ab", "é", "e\u0301", "中", "😀", "-",
+                               "=", "<", "'", "'s", ".", "\u0301", "\u0345\u0334", rng.choice(WHITE), rng.choice(ODD)))
             out.append(unit * rng.choice((1, 2, 3, rng.randint(1, 70), rng.randint(1, longest))))
             out.append(rng.choice(("", "x", "1", " ", "\n", ".")))
         yield "".join(out)
@@ -104,8 +105,9 @@ def specials(rng, count):
         for _ in range(rng.randint(1, 6)):
             token = rng.choice(SPECIAL)
             cut = rng.randint(0, len(token))
-            out.append(rng.choice((token, token, token[:cut], token[cut:], token.upper(), "<" + token, token[:-1] + " >",
-                                   rng.choice(PROSE)[: rng.randint(0, 12)], "<|", "|>", "\n", " ", "e", "\u0301")))
+            out.append(rng.choice((token, token, token[:cut], token[cut:], token.upper(), "<" + token,
+                                   token[:-1] + " >", rng.choice(PROSE)[: rng.randint(0, 12)],
+                                   "<|", "|>", "\n", " ", "e", "\u0301")))
         yield "".join(out)
 
 
@@ -142,8 +144,8 @@ def broken_bytes(rng, count):
     """Byte strings that are mostly not UTF-8."""
     for _ in range(count):
         if rng.random() < 0.5:
-            yield bytes(rng.choice((0x20, 0x61, 0x80, 0xBF, 0xC0, 0xC2, 0xE0, 0xA0, 0x9F, 0xED, 0xEF, 0xF0, 0x90, 0x8F, 0xF4,
-                                    0xF5, 0xFF, rng.randrange(256))) for _ in range(rng.randint(1, 16)))
+            yield bytes(rng.choice((0x20, 0x61, 0x80, 0xBF, 0xC0, 0xC2, 0xE0, 0xA0, 0x9F, 0xED, 0xEF, 0xF0, 0x90, 0x8F,
+                                    0xF4, 0xF5, 0xFF, rng.randrange(256))) for _ in range(rng.randint(1, 16)))
         else:
             data = bytearray(rng.choice(PROSE + EMOJI).encode())
             for _ in range(rng.randint(1, 4)):

@@ -8,6 +8,7 @@
 //   T  ids to text, token by token, special tokens left out
 // --time prints on standard error how long loading took and how fast E and P were.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <charconv>
 #include <chrono>
