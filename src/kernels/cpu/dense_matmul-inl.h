@@ -9,16 +9,15 @@ namespace {
 
 constexpr int64_t kDensePrefetchBytes = 8192;
 
-// R output rows times M activation rows.
+// R output rows times M activation rows. `prefetch` where the weights come from memory.
 template <DenseType kType, int R, int M>
-void DenseTile(const DenseJob& job, int64_t row0, int64_t m0) {
+void DenseTile(const DenseJob& job, int64_t row0, int64_t m0, bool prefetch) {
   constexpr int64_t kBytes = kType == DenseType::kF32 ? 4 : 2;
   const int64_t row_bytes = job.in * kBytes;
   const char* weight = static_cast<const char*>(job.weight) + row0 * row_bytes;
   const float* x = job.x + m0 * job.x_stride;
   // While R rows are read side by side, the next R rows, one stretch of memory, are fetched in order: memory and its
-  // prefetchers serve one stream better than R. Only where the weights pass once.
-  const bool prefetch = job.m <= kDenseMaxRows;
+  // prefetchers serve one stream better than R.
   const char* ahead = weight + (R * row_bytes < kDensePrefetchBytes ? kDensePrefetchBytes : R * row_bytes);
 
   Lanes sums[R][M];
@@ -54,17 +53,17 @@ void DenseTile(const DenseJob& job, int64_t row0, int64_t m0) {
 
 // Output rows [row, row_end) in tiles of R, then of 1.
 template <DenseType kType, int R, int M>
-void DenseRows(const DenseJob& job, int64_t row, int64_t row_end, int64_t m0) {
-  for (; row + R <= row_end; row += R) DenseTile<kType, R, M>(job, row, m0);
-  for (; row < row_end; ++row) DenseTile<kType, 1, M>(job, row, m0);
+void DenseRows(const DenseJob& job, int64_t row, int64_t row_end, int64_t m0, bool prefetch) {
+  for (; row + R <= row_end; row += R) DenseTile<kType, R, M>(job, row, m0, prefetch);
+  for (; row < row_end; ++row) DenseTile<kType, 1, M>(job, row, m0, prefetch);
 }
 
 template <DenseType kType, int M>
-void DenseUpTo(const DenseJob& job, int64_t row, int64_t row_end, int64_t m0, int64_t rows) {
+void DenseUpTo(const DenseJob& job, int64_t row, int64_t row_end, int64_t m0, int64_t rows, bool prefetch) {
   if constexpr (M > 1) {
-    if (rows < M) return DenseUpTo<kType, M - 1>(job, row, row_end, m0, rows);
+    if (rows < M) return DenseUpTo<kType, M - 1>(job, row, row_end, m0, rows, prefetch);
   }
-  DenseRows<kType, DenseTileRows(M), M>(job, row, row_end, m0);
+  DenseRows<kType, DenseTileRows(M), M>(job, row, row_end, m0, prefetch);
 }
 
 template <DenseType kType>
@@ -80,7 +79,7 @@ void DenseItems(const DenseJob& job, int64_t begin, int64_t end) {
       const int64_t row_end = row + kDenseJobRows < job.out ? row + kDenseJobRows : job.out;
       for (int64_t i = 0; i < pass_rows; i += part_rows) {
         const int64_t rows = pass_rows - i < part_rows ? pass_rows - i : part_rows;
-        DenseUpTo<kType, kDenseMaxRows>(job, row, row_end, pass + i, rows);
+        DenseUpTo<kType, kDenseMaxRows>(job, row, row_end, pass + i, rows, /*prefetch=*/i == 0);
       }
     }
   }

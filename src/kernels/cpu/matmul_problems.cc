@@ -203,7 +203,7 @@ std::vector<float> Int4Problem::MultiplyI8(const Kernels& kernels, int64_t m, st
 }
 
 DenseProblem::DenseProblem(int64_t in, int64_t out, int64_t rows, DType dtype, uint64_t seed)
-    : in_(in), out_(out), rows_(rows), dtype_(dtype), x_(RandomActivations(rows * in, seed)) {
+    : in_(in), out_(out), dtype_(dtype), x_(RandomActivations(rows * in, seed)) {
   for (const float value : RandomActivations(in * out, seed + 1)) {
     const uint16_t bits = dtype == DType::kF16 ? FloatToF16(value) : FloatToBF16(value);
     weights16_.push_back(bits);

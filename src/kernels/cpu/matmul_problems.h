@@ -95,7 +95,7 @@ class DenseProblem {
   std::vector<float> Multiply(const Kernels& kernels, int64_t m, std::span<const Range> parts) const;
 
  private:
-  int64_t in_, out_, rows_;
+  int64_t in_, out_;
   DType dtype_;
   std::vector<float> x_, weights_;  // weights_ as they are after rounding to dtype
   std::vector<uint16_t> weights16_;

@@ -110,8 +110,11 @@ inline Rows FinishDots(Dots dots, Zeros, const int32_t*) {
 static_assert(8 * 2 * 15 * 127 < (1 << 15));
 inline Dots StartDots(Zeros, const int32_t*) { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
 inline Dots AddDots(Dots dots, Codes codes, Inputs inputs) {
-  return {_mm256_add_epi16(dots.low, _mm256_maddubs_epi16(codes.low, inputs)),
-          _mm256_add_epi16(dots.high, _mm256_maddubs_epi16(codes.high, inputs))};
+  dots.low = _mm256_add_epi16(dots.low, _mm256_maddubs_epi16(codes.low, inputs));
+  dots.high = _mm256_add_epi16(dots.high, _mm256_maddubs_epi16(codes.high, inputs));
+  // GCC would put off these additions to the end of the run and keep all products until then: on the stack.
+  __asm__("" : "+x"(dots.low), "+x"(dots.high));
+  return dots;
 }
 inline Rows FinishDots(Dots dots, Zeros zero, const int32_t* sum) {
   const Dots terms = ZeroTerms(zero, sum);
