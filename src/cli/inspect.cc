@@ -2,6 +2,7 @@
 #include "checkpoint/inspect.h"
 
 #include <CLI/CLI.hpp>
+#include <string>
 #include <cstdio>
 
 #include "cli/command.h"
@@ -30,7 +31,11 @@ class InspectCommand : public Command {
     TextOutput out(stdout);
     out.Write(json_ ? FormatInspectJson(report) : FormatInspectText(report));
     QNEXT_RETURN_IF_ERROR(out.status());
-    if (!report.loadable()) return Corrupt(folder_ + ": this checkpoint cannot be loaded");
+    if (!report.loadable()) {
+      const size_t more = report.problems.size() - 1;
+      return Corrupt(folder_ + ": cannot be loaded: " + report.problems.front() +
+                     (more > 0 ? " (and " + std::to_string(more) + " more)" : ""));
+    }
     return {};
   }
 
