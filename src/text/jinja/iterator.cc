@@ -126,6 +126,7 @@ std::vector<Value> ToVector(Runtime& rt, const Value& value) {
   while (iterator->Next(rt, &item)) {
     rt.Built(sizeof(Value));
     items.push_back(std::move(item));
+    rt.CheckItems(static_cast<Int>(items.size()));
   }
   return items;
 }
@@ -172,7 +173,7 @@ Value ItemAt(Runtime& rt, const Value& sequence, Int index) {
     case Kind::kString: {
       const std::string_view text = sequence.Text();
       const bool ascii = sequence.As<StringObject>().length() == text.size();
-      if (!ascii) rt.WorkOn(sequence);
+      if (!ascii) rt.WorkOnCharacters(sequence);
       const size_t offset = ascii ? at : OffsetOfCodePoint(text, at);
       return rt.String(std::string(text.substr(offset, DecodeAt(text, offset).size)), sequence.IsMarkup());
     }

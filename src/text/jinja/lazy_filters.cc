@@ -202,6 +202,7 @@ std::vector<Value> Batches(Runtime& rt, const Value& input, Int count, const Val
     batch.push_back(std::move(item));
   }
   if (batch.empty()) return batches;
+  if (!fill.Is(Kind::kNone)) rt.CheckItems(count);
   while (!fill.Is(Kind::kNone) && static_cast<Int>(batch.size()) < count) {
     rt.Built(sizeof(Value));
     batch.push_back(fill);
@@ -215,6 +216,7 @@ std::vector<Value> Slices(Runtime& rt, const Value& input, Int count, const Valu
   if (count == 0) Fail("division by zero");
   std::vector<Value> slices;
   if (count < 0) return slices;
+  rt.CheckItems(count);
   const auto size = static_cast<Int>(items.size());
   const Int per_slice = size / count;
   const Int with_extra = size % count;

@@ -31,8 +31,12 @@ class Runtime {
   void Work(size_t bytes) { Step(static_cast<int64_t>(bytes / 64)); }
   void WorkOn(const Value& value);
   void WorkOn(const Arguments& arguments);
+  // The same for what looks at every character by itself, which costs more.
+  void WorkOnCharacters(const Value& value);
   // Making a value of `bytes`. One value may not exceed the limit on the output.
   void Built(size_t bytes);
+  // A container of `count` items, before it is filled; the items are to be counted with Built all the same.
+  void CheckItems(Int count) const;
 
   // Count the value's size, then make it.
   Value String(std::string bytes, bool markup = false);
