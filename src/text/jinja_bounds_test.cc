@@ -93,6 +93,12 @@ TEST(JinjaBounds, EndlessRenderingEndsInAnError) {
       "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
       "{% macro m() %}{{ [n()|upper ~ 'a'] }}{% endmacro %}{% macro n() %}{% if 1 %}{{ m() }}{% endif %}{% endmacro "
       "%}{{ m() }}",
+      // Filters and iterators in long chains, each ending where the macro is called again.
+      "{% macro m() %}{{ m()" + Repeat("|e", 190) + " }}{% endmacro %}{{ m() }}",
+      "{% macro m() %}{% for x in [1] if m() %}{% endfor %}{% endmacro %}{{ m() }}",
+      "{% macro m() %}{% for x in [1, 2] if loop is undefined or m() %}{% for y in loop" +
+          Repeat("|map('default')", 150) +
+          " %}{{ m() }}{% endfor %}{% endfor %}{% endmacro %}{% for q in [1] %}{{ m() }}{{ loop.index }}{% endfor %}",
       "{% macro m() %}{% call m() %}{{ caller() }}{% endcall %}{% endmacro %}{{ m() }}",
       "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
       "{% set ns = namespace(x='ab') %}{% for a in range(100) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",

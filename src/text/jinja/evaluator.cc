@@ -21,7 +21,7 @@ Value Interpreter::Evaluate(const Expr& expr, const Variables& variables) {
   if (expr.kind == ExprKind::kConst) return static_cast<const ConstExpr&>(expr).value;
   rt_.Step();
   if (expr.kind == ExprKind::kName) return EvaluateName(static_cast<const NameExpr&>(expr), *variables);
-  const DepthGuard guard(this);
+  const DepthGuard guard(rt_);
   switch (expr.kind) {
     case ExprKind::kConst:
     case ExprKind::kName:
@@ -159,6 +159,7 @@ Value Interpreter::EvaluateTest(const TestExpr& test, const Variables& variables
 }
 
 Value Interpreter::EvaluateFilter(const FilterExpr& filter, const Value* input, const Variables& variables) {
+  const DepthGuard guard(rt_);
   Value value;
   if (filter.input == nullptr) {
     value = *input;
@@ -208,7 +209,7 @@ void Interpreter::EvaluateArguments(const CallArguments& expressions, const Vari
 }
 
 Value Interpreter::Call(const Value& callee, const Arguments& arguments) {
-  const DepthGuard guard(this);
+  const DepthGuard guard(rt_);
   rt_.Step();
   switch (callee.kind()) {
     case Kind::kMacro:

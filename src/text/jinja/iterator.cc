@@ -67,6 +67,7 @@ class LoopIterator : public IteratorObject {
   explicit LoopIterator(Value loop) : loop_(std::move(loop)) { depth = DepthAbove(loop_); }
 
   bool Next(Runtime& rt, Value* out) override {
+    const DepthGuard guard(rt);
     rt.Step();
     Value item;
     if (!loop_.As<LoopObject>().Advance(rt, &item)) return false;

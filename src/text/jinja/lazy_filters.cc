@@ -41,6 +41,7 @@ class Generator : public IteratorObject {
   }
 
   bool Next(Runtime& rt, Value* out) final {
+    const DepthGuard guard(rt);
     if (!started_) {
       started_ = true;
       // Jinja asks `if value:` first, and so never looks at the arguments when there is nothing to do.
@@ -172,6 +173,7 @@ class Deferred : public IteratorObject {
   }
 
   bool Next(Runtime& rt, Value* out) override {
+    const DepthGuard guard(rt);
     rt.Step();
     if (make_) items_ = std::exchange(make_, nullptr)(rt, input_);
     if (at_ >= items_.size()) return false;

@@ -21,6 +21,8 @@ Runtime::~Runtime() {
 
 void Runtime::FailSteps() { FailLimit("rendering takes more steps than allowed"); }
 
+void Runtime::FailDepth() { FailLimit("the template recurses too deeply"); }
+
 void Runtime::WorkOn(const Value& value) {
   if (value.Is(Kind::kString)) {
     Work(value.Text().size());
