@@ -23,6 +23,9 @@ using jinja::Kind;
 using jinja::TemplateError;
 using jinja::Value;
 
+// Some hundred times the longest chat template known.
+constexpr size_t kMaxSourceBytes = 4 << 20;
+
 // `line` is the one in progress, for errors that do not know theirs; 0: none.
 Status ToStatus(const TemplateError& error, int line) {
   if (error.line() != 0) line = error.line();
@@ -58,6 +61,9 @@ ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
 ChatTemplate::~ChatTemplate() = default;
 
 Result<ChatTemplate> ChatTemplate::Compile(const std::string& source) {
+  if (source.size() > kMaxSourceBytes) {
+    return ResourceExhausted(fmt::format("chat template: longer than {} bytes", kMaxSourceBytes));
+  }
   if (!jinja::IsWellFormed(source)) return InvalidArgument("chat template: not valid UTF-8");
   try {
     auto impl = std::make_unique<Impl>();

@@ -270,7 +270,7 @@ Value GetSlice(Runtime& rt, const Value& object, const Value& start, const Value
 
 Value CallMethod(Runtime& rt, const Value& self, std::string_view name, const Arguments& arguments) {
   rt.Step();
-  rt.WorkOn(self);
+  rt.WorkOnCharacters(self);
   rt.WorkOn(arguments);
   const Method* method = FindMethod(self, name);
   if (method == nullptr || method->changes_self) {

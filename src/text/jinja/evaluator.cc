@@ -21,7 +21,7 @@ Value Interpreter::Evaluate(const Expr& expr, const Variables& variables) {
   if (expr.kind == ExprKind::kConst) return static_cast<const ConstExpr&>(expr).value;
   rt_.Step();
   if (expr.kind == ExprKind::kName) return EvaluateName(static_cast<const NameExpr&>(expr), *variables);
-  const DepthGuard guard(this);
+  const DepthGuard guard(rt_);
   switch (expr.kind) {
     case ExprKind::kConst:
     case ExprKind::kName:
@@ -86,7 +86,7 @@ Value Interpreter::EvaluateConcat(const SequenceExpr& concat, const Variables& v
 
 Value Interpreter::EvaluateDict(const DictExpr& dict, const Variables& variables) {
   auto made = std::make_shared<DictObject>();
-  rt_.Built(dict.items.size() * 2 * sizeof(Value));
+  rt_.Built(dict.items.size() * DictObject::kEntryBytes);
   for (const auto& [key_expr, value_expr] : dict.items) {
     Value key = Evaluate(*key_expr, variables);
     Value value = Evaluate(*value_expr, variables);
@@ -159,6 +159,7 @@ Value Interpreter::EvaluateTest(const TestExpr& test, const Variables& variables
 }
 
 Value Interpreter::EvaluateFilter(const FilterExpr& filter, const Value* input, const Variables& variables) {
+  const DepthGuard guard(rt_);
   Value value;
   if (filter.input == nullptr) {
     value = *input;
@@ -171,7 +172,7 @@ Value Interpreter::EvaluateFilter(const FilterExpr& filter, const Value* input, 
   EvaluateArguments(filter.arguments, variables, &arguments);
   rt_.line = filter.line;
   rt_.Step();
-  rt_.WorkOn(value);
+  rt_.WorkOnCharacters(value);
   rt_.WorkOn(arguments);
   return filter.filter.call(rt_, value, arguments);
 }
@@ -208,7 +209,7 @@ void Interpreter::EvaluateArguments(const CallArguments& expressions, const Vari
 }
 
 Value Interpreter::Call(const Value& callee, const Arguments& arguments) {
-  const DepthGuard guard(this);
+  const DepthGuard guard(rt_);
   rt_.Step();
   switch (callee.kind()) {
     case Kind::kMacro:
@@ -265,7 +266,7 @@ void Interpreter::BindParameters(const MacroBody& macro, const Arguments& argume
   for (size_t i = 0; i < positional; ++i) {
     variables.slots[static_cast<size_t>(macro.parameter_slots[i])] = arguments.positional[i];
   }
-  auto rest = std::make_shared<DictObject>();
+  std::shared_ptr<DictObject> rest;
   Value caller = Value::None();
   for (const auto& [name, value] : arguments.named) {
     const auto found =
@@ -275,25 +276,26 @@ void Interpreter::BindParameters(const MacroBody& macro, const Arguments& argume
       variables.slots[static_cast<size_t>(macro.parameter_slots[at])] = value;
     } else if (name == "caller" && macro.caller_slot >= 0) {
       caller = value;
-    } else {
+    } else if (macro.kwargs_slot >= 0) {
+      if (rest == nullptr) rest = std::make_shared<DictObject>();
       rest->Set(Value::String(name), value);
+    } else {
+      Fail(fmt::format("macro '{}' takes no keyword argument '{}'", macro.name, name));
     }
   }
   if (macro.caller_slot >= 0) {
     variables.slots[static_cast<size_t>(macro.caller_slot)] =
         caller.Is(Kind::kNone) ? Value::Undefined("No caller defined") : caller;
   }
-  const std::string shown = macro.name.empty() ? "None" : fmt::format("'{}'", macro.name);
   if (macro.kwargs_slot >= 0) {
+    if (rest == nullptr) rest = std::make_shared<DictObject>();
     variables.slots[static_cast<size_t>(macro.kwargs_slot)] = MakeDict(std::move(rest));
-  } else if (!rest->entries().empty()) {
-    Fail(fmt::format("macro {} takes no keyword argument {}", shown, Repr(rt_, rest->entries()[0].first)));
   }
   if (macro.varargs_slot >= 0) {
     variables.slots[static_cast<size_t>(macro.varargs_slot)] =
         rt_.Tuple({arguments.positional.begin() + static_cast<std::ptrdiff_t>(positional), arguments.positional.end()});
   } else if (arguments.positional.size() > count) {
-    Fail(fmt::format("macro {} takes not more than {} argument(s)", shown, count));
+    Fail(fmt::format("macro '{}' takes not more than {} argument(s)", macro.name, count));
   }
 }
 

@@ -44,7 +44,7 @@ Value Convert(Runtime& rt, const Json& json, int depth) {
     case Json::value_t::object: {
       auto dict = std::make_shared<DictObject>();
       dict->Reserve(json.size());
-      rt.Built(json.size() * 2 * sizeof(Value));
+      rt.Built(json.size() * DictObject::kEntryBytes);
       for (const auto& [key, value] : json.items()) dict->Set(Text(rt, key), Convert(rt, value, depth + 1));
       return MakeDict(std::move(dict));
     }

@@ -59,7 +59,7 @@ void FillDict(Runtime& rt, std::string_view function, const Arguments& arguments
     }
   }
   for (const auto& [name, value] : arguments.named) dict->Set(Value::String(name), value);
-  rt.Built(dict->entries().size() * 2 * sizeof(Value));
+  rt.Built(dict->entries().size() * DictObject::kEntryBytes);
 }
 
 Value Dict(Runtime& rt, const Arguments& arguments) {

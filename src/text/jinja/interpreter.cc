@@ -12,10 +12,6 @@
 namespace qnext::jinja {
 namespace {
 
-// Bounds the native stack: nodes within nodes, through macro calls and recursive loops. A macro that calls itself takes
-// about eight levels a call; Python's own limit stops it after some two hundred.
-constexpr int kMaxDepth = 2000;
-
 // What an item of a loop is after it went through the target: tuples are put together again.
 Value ReadTarget(Runtime& rt, const Target& target, Activation& variables) {
   if (target.kind == Target::Kind::kName) return SlotOf(target.slot, variables);
@@ -71,11 +67,6 @@ Value& SlotOf(const SlotRef& ref, Activation& variables) {
   return function->slots[static_cast<size_t>(ref.slot)];
 }
 
-Interpreter::DepthGuard::DepthGuard(Interpreter* interpreter) : interpreter_(*interpreter) {
-  if (interpreter_.depth_ >= kMaxDepth) FailLimit("the template recurses too deeply");
-  ++interpreter_.depth_;
-}
-
 std::string Interpreter::Run() {
   const Variables variables = NewActivation(tree_.slots, nullptr);
   Retain(variables);
@@ -125,7 +116,7 @@ Interpreter::Flow Interpreter::Execute(const Block& block, const Variables& vari
 
 Interpreter::Flow Interpreter::ExecuteStatement(const Statement& statement, const Variables& variables,
                                                 TextBuilder* out) {
-  const DepthGuard guard(this);
+  const DepthGuard guard(rt_);
   rt_.Step();
   rt_.line = statement.line;
   switch (statement.kind) {

@@ -28,16 +28,6 @@ class Interpreter {
   enum class Flow : uint8_t { kNormal, kBreak, kContinue };
   friend class TestedItems;
 
-  // Nodes being evaluated within each other, macro calls included: the stack they may take.
-  class DepthGuard {
-   public:
-    explicit DepthGuard(Interpreter* interpreter);
-    ~DepthGuard() { --interpreter_.depth_; }
-
-   private:
-    Interpreter& interpreter_;
-  };
-
   // interpreter.cc: statements
   Variables NewActivation(size_t slots, const Variables& outer);
   void Retain(const Variables& variables);
@@ -86,7 +76,6 @@ class Interpreter {
   const TemplateTree& tree_;
   Runtime& rt_;
   const std::vector<Value> context_;
-  int depth_ = 0;
 };
 
 // The variable a name stands for.

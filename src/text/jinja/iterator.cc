@@ -67,6 +67,7 @@ class LoopIterator : public IteratorObject {
   explicit LoopIterator(Value loop) : loop_(std::move(loop)) { depth = DepthAbove(loop_); }
 
   bool Next(Runtime& rt, Value* out) override {
+    const DepthGuard guard(rt);
     rt.Step();
     Value item;
     if (!loop_.As<LoopObject>().Advance(rt, &item)) return false;
@@ -126,6 +127,7 @@ std::vector<Value> ToVector(Runtime& rt, const Value& value) {
   while (iterator->Next(rt, &item)) {
     rt.Built(sizeof(Value));
     items.push_back(std::move(item));
+    rt.CheckItems(static_cast<Int>(items.size()));
   }
   return items;
 }
@@ -172,7 +174,7 @@ Value ItemAt(Runtime& rt, const Value& sequence, Int index) {
     case Kind::kString: {
       const std::string_view text = sequence.Text();
       const bool ascii = sequence.As<StringObject>().length() == text.size();
-      if (!ascii) rt.WorkOn(sequence);
+      if (!ascii) rt.WorkOnCharacters(sequence);
       const size_t offset = ascii ? at : OffsetOfCodePoint(text, at);
       return rt.String(std::string(text.substr(offset, DecodeAt(text, offset).size)), sequence.IsMarkup());
     }

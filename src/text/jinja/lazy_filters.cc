@@ -41,6 +41,7 @@ class Generator : public IteratorObject {
   }
 
   bool Next(Runtime& rt, Value* out) final {
+    const DepthGuard guard(rt);
     if (!started_) {
       started_ = true;
       // Jinja asks `if value:` first, and so never looks at the arguments when there is nothing to do.
@@ -172,6 +173,7 @@ class Deferred : public IteratorObject {
   }
 
   bool Next(Runtime& rt, Value* out) override {
+    const DepthGuard guard(rt);
     rt.Step();
     if (make_) items_ = std::exchange(make_, nullptr)(rt, input_);
     if (at_ >= items_.size()) return false;
@@ -202,6 +204,7 @@ std::vector<Value> Batches(Runtime& rt, const Value& input, Int count, const Val
     batch.push_back(std::move(item));
   }
   if (batch.empty()) return batches;
+  if (!fill.Is(Kind::kNone)) rt.CheckItems(count);
   while (!fill.Is(Kind::kNone) && static_cast<Int>(batch.size()) < count) {
     rt.Built(sizeof(Value));
     batch.push_back(fill);
@@ -215,6 +218,7 @@ std::vector<Value> Slices(Runtime& rt, const Value& input, Int count, const Valu
   if (count == 0) Fail("division by zero");
   std::vector<Value> slices;
   if (count < 0) return slices;
+  rt.CheckItems(count);
   const auto size = static_cast<Int>(items.size());
   const Int per_slice = size / count;
   const Int with_extra = size % count;

@@ -62,8 +62,8 @@ Value Repeat(Runtime& rt, const Value& sequence, Int count) {
   const std::vector<Value>& items = sequence.Items();
   std::vector<Value> repeated;
   if (count > 0 && !items.empty()) {
-    const Int limit = rt.options().max_output_bytes / static_cast<Int>(sizeof(Value));
-    if (count > limit / static_cast<Int>(items.size())) FailLimit("a value or the output is larger than allowed");
+    if (count > rt.options().max_output_bytes) FailLimit("a value or the output is larger than allowed");
+    rt.CheckItems(count * static_cast<Int>(items.size()));
     const auto size = items.size() * static_cast<size_t>(count);
     rt.Built(size * sizeof(Value));
     repeated.reserve(size);

@@ -31,8 +31,12 @@ class Runtime {
   void Work(size_t bytes) { Step(static_cast<int64_t>(bytes / 64)); }
   void WorkOn(const Value& value);
   void WorkOn(const Arguments& arguments);
+  // The same for what looks at every character by itself, which costs more.
+  void WorkOnCharacters(const Value& value);
   // Making a value of `bytes`. One value may not exceed the limit on the output.
   void Built(size_t bytes);
+  // A container of `count` items, before it is filled; the items are to be counted with Built all the same.
+  void CheckItems(Int count) const;
 
   // Count the value's size, then make it.
   Value String(std::string bytes, bool markup = false);
@@ -46,12 +50,33 @@ class Runtime {
   int line = 0;
 
  private:
+  friend class DepthGuard;
   [[noreturn]] static void FailSteps();
+  [[noreturn]] static void FailDepth();
 
   const RenderOptions& options_;
+  int depth_ = 0;
   int64_t steps_ = 0;
   int64_t built_bytes_ = 0;
   std::vector<std::shared_ptr<CyclicObject>> retained_;
+};
+
+// Bounds the native stack: one for each function that evaluation, through macro calls, loops and iterators over
+// iterators, can come back to. A macro that calls itself takes about eight of them a call; Python's own limit stops it
+// after some two hundred.
+class DepthGuard {
+ public:
+  explicit DepthGuard(Runtime& runtime) : runtime_(runtime) {
+    if (runtime.depth_ >= kMaxDepth) Runtime::FailDepth();
+    ++runtime.depth_;
+  }
+  ~DepthGuard() { --runtime_.depth_; }
+  DepthGuard(const DepthGuard&) = delete;
+  DepthGuard& operator=(const DepthGuard&) = delete;
+
+ private:
+  static constexpr int kMaxDepth = 2000;
+  Runtime& runtime_;
 };
 
 // Text under construction, within the limits. `runtime` must outlive it.

@@ -80,12 +80,12 @@ void CollectBlock(Symbols* symbols, const Block& block);
 // `first` is the branch to begin with: an elif is an `if` within the one before it.
 void CollectIf(Symbols* symbols, IfStatement& statement) {
   CollectExpr(symbols, *statement.branches[0].test);
-  std::vector<Symbols> branches(3, *symbols);
+  std::vector<Symbols> branches(3, Symbols::Branch(symbols));
   CollectBlock(&branches[0], statement.branches[0].body);
   for (size_t i = 1; i < statement.branches.size(); ++i) {
     IfStatement::Branch& branch = statement.branches[i];
     CollectExpr(&branches[1], *branch.test);
-    std::vector<Symbols> inner(1, branches[1]);
+    std::vector<Symbols> inner(1, Symbols::Branch(&branches[1]));
     CollectBlock(&inner[0], branch.body);
     branches[1].MergeBranches(inner);
   }

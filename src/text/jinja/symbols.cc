@@ -4,10 +4,24 @@
 
 namespace qnext::jinja {
 
+const Variable* Symbols::FindHere(const std::string& name) const {
+  for (const Symbols* part = this; part != nullptr; part = part->whole_) {
+    const auto found = part->variables_.find(name);
+    if (found != part->variables_.end()) return &found->second;
+  }
+  return nullptr;
+}
+
+bool Symbols::StoresHere(const std::string& name) const {
+  for (const Symbols* part = this; part != nullptr; part = part->whole_) {
+    if (part->stores_.contains(name)) return true;
+  }
+  return false;
+}
+
 std::optional<Variable> Symbols::Find(const std::string& name) const {
   for (const Symbols* scope = this; scope != nullptr; scope = scope->parent_) {
-    const auto found = scope->variables_.find(name);
-    if (found != scope->variables_.end()) return found->second;
+    if (const Variable* found = scope->FindHere(name); found != nullptr) return *found;
   }
   return std::nullopt;
 }
@@ -21,7 +35,7 @@ int Symbols::Define(const std::string& name, Start start) {
 
 void Symbols::Store(const std::string& name) {
   stores_.insert(name);
-  if (variables_.contains(name)) return;
+  if (FindHere(name) != nullptr) return;
   if (parent_ != nullptr) {
     if (const std::optional<Variable> outer = parent_->Find(name); outer.has_value()) {
       Define(name, {Origin::kOuter, "", *outer});
@@ -44,7 +58,7 @@ void Symbols::MergeBranches(const std::vector<Symbols>& branches) {
   std::set<std::string> stored;
   for (const Symbols& branch : branches) {
     for (const std::string& name : branch.stores_) {
-      if (!stores_.contains(name)) stored.insert(name);
+      if (!StoresHere(name)) stored.insert(name);
     }
   }
   for (const Symbols& branch : branches) {
@@ -54,11 +68,10 @@ void Symbols::MergeBranches(const std::vector<Symbols>& branches) {
   }
   // A name that some branch assigns may be read after a branch that does not: it begins with its outer value.
   for (const std::string& name : stored) {
-    const auto own = variables_.find(name);
-    QNEXT_CHECK(own != variables_.end(), "a stored name has a variable");
+    const Variable* own = FindHere(name);
+    QNEXT_CHECK(own != nullptr, "a stored name has a variable");
     const std::optional<Variable> outer = parent_ == nullptr ? std::nullopt : parent_->Find(name);
-    starts_[own->second.slot] =
-        outer.has_value() ? Start{Origin::kOuter, "", *outer} : Start{Origin::kContext, name, {}};
+    starts_[own->slot] = outer.has_value() ? Start{Origin::kOuter, "", *outer} : Start{Origin::kContext, name, {}};
   }
 }
 

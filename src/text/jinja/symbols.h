@@ -40,13 +40,22 @@ class Symbols {
   Symbols(const Symbols* parent, FunctionSlots* function)
       : parent_(parent), function_(function), level_(parent == nullptr ? 0 : parent->level_ + 1) {}
 
+  // A branch of an `if`: what `whole` has, and what the branch adds, which MergeBranches then adds to `whole`. `whole`
+  // must outlive it and stay as it is meanwhile.
+  static Symbols Branch(const Symbols* whole) {
+    Symbols branch(whole->parent_, whole->function_);
+    branch.whole_ = whole;
+    branch.level_ = whole->level_;
+    return branch;
+  }
+
   FunctionSlots* function() const { return function_; }
   std::optional<Variable> Find(const std::string& name) const;
 
   void Store(const std::string& name);            // "set x"
   void Load(const std::string& name);             // x is read
   int DeclareParameter(const std::string& name);  // loop targets, macro parameters: set before the scope begins
-  void MergeBranches(const std::vector<Symbols>& branches);  // of an `if`, each begun as a copy of this
+  void MergeBranches(const std::vector<Symbols>& branches);
 
   // `variable_index` numbers the names that come from the context.
   template <typename VariableIndex>
@@ -61,8 +70,12 @@ class Symbols {
   };
 
   int Define(const std::string& name, Start start);
+  // In this scope, not in those around it.
+  const Variable* FindHere(const std::string& name) const;
+  bool StoresHere(const std::string& name) const;
 
   const Symbols* parent_;
+  const Symbols* whole_ = nullptr;  // of a branch
   FunctionSlots* function_;
   int level_;
   std::map<std::string, Variable> variables_;

@@ -21,6 +21,14 @@ bool IsAscii(std::string_view text) {
   return std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
 }
 
+std::string MapAscii(std::string_view text, char first, char last, char flip) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= first && c <= last) c = static_cast<char>(c ^ flip);
+  }
+  return out;
+}
+
 template <typename PerChar>
 std::string MapChars(std::string_view text, PerChar per_char) {
   std::string out;
@@ -164,10 +172,12 @@ std::string ReverseCodePoints(std::string_view text) {
 }
 
 std::string Upper(std::string_view text) {
+  if (IsAscii(text)) return MapAscii(text, 'a', 'z', 0x20);
   return MapChars(text, [](char32_t c, size_t, std::string* out) { AppendUpper(c, out); });
 }
 
 std::string Lower(std::string_view text) {
+  if (IsAscii(text)) return MapAscii(text, 'A', 'Z', 0x20);
   return MapChars(text, [text](char32_t c, size_t at, std::string* out) { AppendLower(text, at, c, out); });
 }
 

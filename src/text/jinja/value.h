@@ -140,6 +140,7 @@ struct SequenceObject : Object {
 class DictObject : public Object {
  public:
   using Entry = std::pair<Value, Value>;
+  static constexpr size_t kEntryBytes = sizeof(Entry) + 64;  // with its place in the index
 
   const std::vector<Entry>& entries() const { return entries_; }
   // An unhashable key is an error.
