@@ -104,8 +104,7 @@ void ChatConsole::Save(const std::string& path) {
     messages.push_back({{"role", message.role}, {"content", message.content}});
   }
   std::ofstream file(path);
-  // What was typed need not be UTF-8.
-  file << messages.dump(2, ' ', /*ensure_ascii=*/false, nlohmann::ordered_json::error_handler_t::replace) << "\n";
+  file << messages.dump(2) << "\n";
   file.close();
   io_.note(file ? "saved to " + path : path + ": cannot be written");
 }

@@ -93,6 +93,7 @@ TEST(ChatConsoleTest, SavesTheConversationAsJson) {
   const nlohmann::json json = nlohmann::json::parse(file);
   ASSERT_EQ(json.size(), 2u);
   EXPECT_EQ(json[0]["role"], "user");
+  EXPECT_EQ(json[0]["content"], "France \xef\xbf\xbd?");
   EXPECT_EQ(json[1]["content"], "Paris.");
   EXPECT_EQ(chat.notes, (std::vector<std::string>{"saved to " + path, "/save needs the name of a file",
                                                   "/no/such/folder/x: cannot be written"}));

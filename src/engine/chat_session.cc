@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "text/utf8.h"
 
 namespace qnext {
 
@@ -13,7 +14,7 @@ ChatSession::ChatSession(Engine& engine, ChatOptions options) : engine_(engine),
 }
 
 Result<GenerationResult> ChatSession::Ask(const std::string& text, const GenerationHooks& hooks) {
-  messages_.push_back({.role = "user", .content = text});
+  messages_.push_back({.role = "user", .content = ReplaceInvalidUtf8(text)});
   Result<GenerationResult> result = Answer(hooks);
   if (!result.ok()) messages_.pop_back();
   return result;
@@ -62,7 +63,7 @@ void ChatSession::Reset() { messages_.resize(HasSystem() ? 1 : 0); }
 
 void ChatSession::SetSystem(const std::string& text) {
   if (HasSystem()) messages_.erase(messages_.begin());
-  if (!text.empty()) messages_.insert(messages_.begin(), {.role = "system", .content = text});
+  if (!text.empty()) messages_.insert(messages_.begin(), {.role = "system", .content = ReplaceInvalidUtf8(text)});
 }
 
 }  // namespace qnext

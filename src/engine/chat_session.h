@@ -18,7 +18,8 @@ struct ChatOptions {
   bool ignore_eos = false;
 };
 
-// One thread at a time; `engine` must outlive it and its chat() must be ok.
+// Texts need not be UTF-8: what is not becomes U+FFFD, for templates know nothing else. One thread at a time; `engine`
+// must outlive it and its chat() must be ok.
 class ChatSession {
  public:
   ChatSession(Engine& engine, ChatOptions options);

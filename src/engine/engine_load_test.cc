@@ -1,0 +1,156 @@
+// The engine on the bundled tiny checkpoint: what a user gets, from folder and text to text.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "engine/chat_session.h"
+#include "engine/engine.h"
+#include "engine/testing.h"
+
+namespace qnext {
+namespace {
+
+EngineOptions TinyOptions() {
+  EngineOptions options;
+  options.load.folder = TinyFolder();
+  options.load.threads.threads = 2;
+  options.load.model.activations = Activations::kFloat32;
+  options.load.model.kv_type = KvType::kF32;
+  return options;
+}
+
+// One load for all tests.
+Engine& TinyEngine() {
+  static const std::unique_ptr<Engine> engine = [] {
+    Result<std::unique_ptr<Engine>> loaded = Engine::Load(TinyOptions());
+    QNEXT_CHECK(loaded.ok(), loaded.status().message().c_str());
+    return std::move(loaded).value();
+  }();
+  return *engine;
+}
+
+TEST(EngineLoadTest, SaysWhatItLoaded) {
+  const Engine& engine = TinyEngine();
+  EXPECT_EQ(engine.info().model_name, "tiny");
+  EXPECT_EQ(engine.info().threads, 2);
+  EXPECT_GT(engine.info().weight_bytes, 10 << 20);
+  EXPECT_FALSE(engine.info().kernels.empty());
+  EXPECT_EQ(engine.context(), 32768);
+  EXPECT_EQ(engine.eos_ids(), (std::vector<int32_t>{4098, 4096}));  // of generation_config.json
+  EXPECT_EQ(engine.defaults().temperature, 0.7);
+  EXPECT_TRUE(engine.Warnings().empty());
+}
+
+// tests/golden/reference.json: greedy continuations of the published implementation in float32.
+TEST(EngineLoadTest, ContinuesAsTheReferenceDoesUpToTheFirstEos) {
+  const std::string golden = ReadFileToString(QNEXT_SOURCE_DIR "/tests/golden/reference.json").value();
+  Engine& engine = TinyEngine();
+  for (const nlohmann::json& entry : nlohmann::json::parse(golden)) {
+    Request request;
+    request.prompt_ids = engine.tokenizer().Encode(entry["prompt"].get<std::string>());
+    request.sampling.temperature = 0;
+    request.max_tokens = 32;
+    const Result<GenerationResult> result = engine.Generate(request);
+    ASSERT_TRUE(result.ok()) << result.status().message();
+    std::string expected = entry["continuation"];
+    expected.resize(std::min(expected.find("<|im_end|>"), expected.find("<|endoftext|>")));
+    EXPECT_EQ(result->text, expected);
+    EXPECT_EQ(result->finish_reason, FinishReason::kStop);
+  }
+}
+
+TEST(EngineLoadTest, AnswersInAConversation) {
+  ChatOptions options;
+  options.sampling.temperature = 0;
+  ChatSession session(TinyEngine(), options);
+  EXPECT_EQ(session.Ask("What is 2 + 2?", {})->text, "2 + 2 = 4");
+  EXPECT_EQ(session.Ask("What is the capital of France?", {})->text, "The capital of France is Paris.");
+}
+
+TEST(EngineLoadTest, TheSameSeedGivesTheSameAnswerInAnyCompany) {
+  Engine& engine = TinyEngine();
+  Request request;
+  request.prompt_ids = engine.tokenizer().Encode("In the beginning");
+  request.sampling.temperature = 1.5;
+  request.sampling.seed = 11;
+  request.max_tokens = 30;
+  const GenerationResult first = engine.Generate(request).value();
+  Request other = request;
+  other.sampling.seed = 12;
+  EXPECT_NE(engine.Generate(other)->token_ids, first.token_ids);
+  EXPECT_EQ(engine.Generate(request)->token_ids, first.token_ids);
+  other.sampling.seed = 11;
+  other.stream = 1;
+  EXPECT_NE(engine.Generate(other)->token_ids, first.token_ids);
+}
+
+TEST(EngineLoadTest, WhatCanBeRefusedIsRefusedBeforeTheWeightsAreRead) {
+  int calls = 0;
+  const auto load = [&](const EngineOptions& options) {
+    Result<std::unique_ptr<Engine>> engine = Engine::Load(options, [&](const LoadProgress&) { ++calls; });
+    EXPECT_FALSE(engine.ok());
+    return engine.ok() ? "" : engine.status().message();
+  };
+  EngineOptions options = TinyOptions();
+  options.load.folder = "/no/such/folder";
+  EXPECT_EQ(load(options).rfind("/no/such/folder/config.json: ", 0), 0u);
+  options = TinyOptions();
+  options.context = 40000;
+  EXPECT_EQ(load(options), "ctx: 40000 tokens are more than the model's 32768 positions");
+  options = TinyOptions();
+  options.chat_template_path = "/no/such/template";
+  EXPECT_EQ(load(options).rfind("/no/such/template: ", 0), 0u);
+  EXPECT_EQ(calls, 0);
+}
+
+// A copy of the tiny checkpoint's small files, with one of them changed.
+class DamagedFolderTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = ::testing::TempDir() + "qnext_engine_load_test";
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+    for (const auto& entry : std::filesystem::directory_iterator(TinyFolder())) {
+      if (entry.file_size() < (1 << 20)) std::filesystem::copy(entry.path(), folder_);
+    }
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  // Changes a JSON file and gives the error of loading.
+  std::string ErrorAfter(const std::string& name, const std::function<void(nlohmann::json&)>& change) {
+    const std::string path = folder_ + "/" + name;
+    nlohmann::json json = nlohmann::json::parse(ReadFileToString(path).value());
+    change(json);
+    std::ofstream(path) << json;
+    EngineOptions options = TinyOptions();
+    options.load.folder = folder_;
+    const Result<std::unique_ptr<Engine>> engine = Engine::Load(options);
+    EXPECT_FALSE(engine.ok());
+    return engine.ok() ? "" : engine.status().message();
+  }
+
+  std::string folder_;
+};
+
+TEST_F(DamagedFolderTest, AVocabularyTooSmallForTheTokenizer) {
+  EXPECT_EQ(ErrorAfter("config.json", [](nlohmann::json& config) { config["vocab_size"] = 4100; })
+                .rfind(folder_ + ": vocabulary mismatch: the tokenizer has ids up to ", 0),
+            0u);
+}
+
+TEST_F(DamagedFolderTest, AnEosOutsideTheVocabulary) {
+  const std::string error = ErrorAfter("generation_config.json", [](nlohmann::json& config) {
+    config["eos_token_id"] = {4098, 4150};  // below vocab_size, but padding
+  });
+  EXPECT_EQ(error.rfind(folder_ + ": eos_token_id: 4150 is outside the vocabulary of ", 0), 0u) << error;
+}
+
+TEST_F(DamagedFolderTest, MissingShards) {
+  EXPECT_NE(ErrorAfter("config.json", [](nlohmann::json&) {}).find(".safetensors"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace qnext
