@@ -1,5 +1,7 @@
 #include "server/fake_backend.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -121,7 +123,8 @@ Result<GenerateResult> FakeBackend::Answer(const GenerateRequest& request, Gener
     for (const int32_t id : request.prompt) scores.push_back(Score(id, request.logprobs));
     if (!on_event({.text = {}, .tokens = {}, .prompt = scores})) return Cancelled("the callback said so");
   }
-  const std::string seed = request.sampling.temperature > 0 ? std::to_string(request.sampling.seed) + " " : "";
+  const std::string seed =
+      request.sampling.temperature > 0 ? fmt::format("{}/{} ", request.sampling.seed, request.stream) : "";
   const std::string answer = seed + reply;
   std::string said;
   size_t sent = 0;

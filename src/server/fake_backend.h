@@ -14,7 +14,7 @@
 namespace qnext::server {
 
 // Tokens 0..255 are bytes, 256 is <|im_start|>, 257 <|im_end|>. It answers `reply` byte by byte and then ends its turn;
-// with temperature > 0 the seed stands before the reply. Set the script before the server gets it; the counters may be
+// with temperature > 0 seed and stream stand before it. Set the script before the server gets it; the counters may be
 // read at any time.
 class FakeBackend final : public Backend {
  public:

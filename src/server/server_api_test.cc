@@ -43,19 +43,20 @@ TEST_F(ServerApi, EverySamplingFieldReachesTheBackend) {
                 .status,
             200);
   const GenerateRequest request = backend->requests().at(0);
-  EXPECT_FLOAT_EQ(request.sampling.temperature, 0.5F);
-  EXPECT_FLOAT_EQ(request.sampling.top_p, 0.9F);
+  EXPECT_DOUBLE_EQ(request.sampling.temperature, 0.5);
+  EXPECT_DOUBLE_EQ(request.sampling.top_p, 0.9);
   EXPECT_EQ(request.sampling.top_k, 20);
-  EXPECT_FLOAT_EQ(request.sampling.min_p, 0.05F);
-  EXPECT_FLOAT_EQ(request.sampling.presence_penalty, -1);
-  EXPECT_FLOAT_EQ(request.sampling.frequency_penalty, 1.5F);
-  EXPECT_FLOAT_EQ(request.sampling.repetition_penalty, 1.1F);
-  EXPECT_EQ(request.sampling.logit_bias.at(0).id, 7);
+  EXPECT_DOUBLE_EQ(request.sampling.min_p, 0.05);
+  EXPECT_DOUBLE_EQ(request.sampling.presence_penalty, -1);
+  EXPECT_DOUBLE_EQ(request.sampling.frequency_penalty, 1.5);
+  EXPECT_DOUBLE_EQ(request.sampling.repetition_penalty, 1.1);
+  EXPECT_FLOAT_EQ(request.sampling.logit_bias.at(7), -100);
   EXPECT_EQ(request.sampling.seed, static_cast<uint64_t>(int64_t{-5}));
   EXPECT_EQ(request.stop.at(0), "zz");
   EXPECT_EQ(request.max_tokens, 9);
   EXPECT_EQ(request.logprobs, 4);
   EXPECT_TRUE(request.ignore_eos);
+  EXPECT_TRUE(request.chat);
 }
 
 TEST_F(ServerApi, ChatStream) {
@@ -110,7 +111,7 @@ TEST_F(ServerApi, AStreamSaysWhatTheWholeAnswerSays) {
       EXPECT_EQ(ends[i], choice["finish_reason"]);
       different.insert(texts[i]);
     }
-    EXPECT_EQ(different.size(), 3U) << "n answers need n seeds";
+    EXPECT_EQ(different.size(), 3U) << "n answers need n streams";
   }
 }
 
