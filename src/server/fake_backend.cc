@@ -110,6 +110,15 @@ Result<GenerateResult> FakeBackend::Generate(const GenerateRequest& request, Gen
   return result;
 }
 
+std::string FakeBackend::Script(const GenerateRequest& request) const {
+  for (const auto& [id, bias] : request.sampling.logit_bias) {
+    if (bias >= 100) return std::string(4096, static_cast<char>(id));
+  }
+  const SamplingParams& sampling = request.sampling;
+  if (sampling.temperature == 0 || sampling.top_p == 0 || sampling.top_k == 1 || sampling.min_p == 1) return reply;
+  return fmt::format("{}/{} {}", sampling.seed, request.stream, reply);
+}
+
 Result<GenerateResult> FakeBackend::Answer(const GenerateRequest& request, GenerationCallback on_event) {
   GenerateResult result{.finish_reason = FinishReason::kLength,
                         .prompt_tokens = static_cast<int64_t>(request.prompt.size()),
@@ -123,9 +132,7 @@ Result<GenerateResult> FakeBackend::Answer(const GenerateRequest& request, Gener
     for (const int32_t id : request.prompt) scores.push_back(Score(id, request.logprobs));
     if (!on_event({.text = {}, .tokens = {}, .prompt = scores})) return Cancelled("the callback said so");
   }
-  const std::string seed =
-      request.sampling.temperature > 0 ? fmt::format("{}/{} ", request.sampling.seed, request.stream) : "";
-  const std::string answer = seed + reply;
+  const std::string answer = Script(request);
   std::string said;
   size_t sent = 0;
   for (int64_t i = 0; i < request.max_tokens; ++i) {

@@ -14,8 +14,9 @@
 namespace qnext::server {
 
 // Tokens 0..255 are bytes, 256 is <|im_start|>, 257 <|im_end|>. It answers `reply` byte by byte and then ends its turn;
-// with temperature > 0 seed and stream stand before it. Set the script before the server gets it; the counters may be
-// read at any time.
+// where a
+// request leaves a choice, seed and stream stand before it. A token with a bias of 100 is all that it says. Set the
+// script before the server gets it; the counters may be read at any time.
 class FakeBackend final : public Backend {
  public:
   static constexpr int32_t kStart = 256;
@@ -50,6 +51,7 @@ class FakeBackend final : public Backend {
   std::vector<BackendMetric> Metrics() const override;
 
  private:
+  std::string Script(const GenerateRequest& request) const;  // what it will say
   Result<GenerateResult> Answer(const GenerateRequest& request, GenerationCallback on_event);
 
   mutable std::mutex mutex_;
