@@ -181,11 +181,11 @@ HttpResponse Api::Health() const {
 HttpResponse Api::Metrics(const Call& call) const {
   MetricsSnapshot snapshot = metrics_.Snapshot();
   snapshot.queue_length = queue_.waiting();
-  snapshot.running = queue_.running();
   snapshot.uptime_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   snapshot.process = ReadProcessMemory();
   if (call.backend != nullptr) {
     snapshot.model_loaded = true;
+    snapshot.running = queue_.running();  // a load is in the queue's hands too, but no request
     snapshot.memory = call.backend->Memory();
     snapshot.backend = call.backend->Metrics();
   }

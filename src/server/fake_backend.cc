@@ -103,6 +103,7 @@ Result<GenerateResult> FakeBackend::Generate(const GenerateRequest& request, Gen
     const std::lock_guard lock(mutex_);
     requests_.push_back(request);
   }
+  generated_on = std::this_thread::get_id();
   ++generations_begun;
   if (throws) throw std::runtime_error("the backend threw");
   auto result = Answer(request, on_event);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "server/backend.h"
@@ -38,6 +39,7 @@ class FakeBackend final : public Backend {
   std::atomic<int64_t> tokens_generated{0};
   std::atomic<int64_t> generations_begun{0};
   std::atomic<int64_t> generations_ended{0};
+  std::atomic<std::thread::id> generated_on{};
   std::vector<GenerateRequest> requests() const;
 
   const ModelInfo& model() const override { return info; }

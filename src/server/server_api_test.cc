@@ -1,4 +1,5 @@
 // The API over real sockets, as its clients see it.
+#include <future>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -308,6 +309,35 @@ TEST_F(ServerApi, HealthThroughALoad) {
       R"({"status":"ok","model_ready":true,"gpu_available":true,"memory_sufficient":true,"last_inference":null})");
   EXPECT_EQ(Post("/v1/chat/completions", Chat()).status, 200);
   EXPECT_TRUE(Get("/health").Json()["last_inference"].is_string());
+}
+
+TEST_F(ServerApi, LoadsOnTheThreadThatGenerates) {
+  StartWithoutModel();
+  std::promise<void> finish;
+  std::atomic<std::thread::id> loader;
+  server->Load([&]() -> Result<std::shared_ptr<Backend>> {
+    loader = std::this_thread::get_id();
+    finish.get_future().wait();
+    return std::shared_ptr<Backend>(backend);
+  });
+  EXPECT_EQ(Get("/health").Json()["status"], "loading");
+  EXPECT_EQ(Get("/metrics", "Accept: application/json\r\n").Json()["requests_running"], 0);
+  finish.set_value();
+  ASSERT_TRUE(Eventually([&] { return Get("/health").status == 200; }));
+  EXPECT_EQ(Post("/v1/chat/completions", Chat()).status, 200);
+  EXPECT_EQ(backend->generated_on.load(), loader.load());
+}
+
+TEST_F(ServerApi, AFailedOrThrowingLoadIsToldByHealth) {
+  for (const bool throws : {false, true}) {
+    StartWithoutModel();
+    server->Load([&]() -> Result<std::shared_ptr<Backend>> {
+      if (throws) throw std::runtime_error("no memory");
+      return ResourceExhausted("no memory");
+    });
+    ASSERT_TRUE(Eventually([&] { return Get("/health").Json()["status"] == "unhealthy"; }));
+    EXPECT_EQ(Get("/health").Json()["problem"], "no memory");
+  }
 }
 
 TEST_F(ServerApi, HealthOfAFailedLoadAndASickBackend) {
