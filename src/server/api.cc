@@ -40,7 +40,13 @@ Api::Api(std::vector<std::string> api_keys, JobQueue& queue, const ModelSlot& mo
       start_(std::chrono::steady_clock::now()),
       random_base_(RandomWord()) {}
 
-uint64_t Api::NextRandom() { return DerivedSeed(random_base_, ++random_count_); }
+// splitmix64: every word comes once, and none tells the next.
+uint64_t Api::NextRandom() {
+  uint64_t z = random_base_ + (random_count_ += 1) * 0x9E3779B97F4A7C15ULL;
+  z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9ULL;
+  z = (z ^ (z >> 27U)) * 0x94D049BB133111EBULL;
+  return z ^ (z >> 31U);
+}
 
 std::optional<HttpResponse> Api::CheckModel() const {
   const ModelState model = model_.Get();
@@ -175,11 +181,11 @@ HttpResponse Api::Health() const {
 HttpResponse Api::Metrics(const Call& call) const {
   MetricsSnapshot snapshot = metrics_.Snapshot();
   snapshot.queue_length = queue_.waiting();
-  snapshot.running = queue_.running();
   snapshot.uptime_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   snapshot.process = ReadProcessMemory();
   if (call.backend != nullptr) {
     snapshot.model_loaded = true;
+    snapshot.running = queue_.running();  // a load is in the queue's hands too, but no request
     snapshot.memory = call.backend->Memory();
     snapshot.backend = call.backend->Metrics();
   }

@@ -75,7 +75,7 @@ class Api final : public HttpHandler {
   ServerMetrics& metrics_;
   const std::chrono::steady_clock::time_point start_;
   const uint64_t random_base_;
-  std::atomic<int64_t> random_count_{0};
+  std::atomic<uint64_t> random_count_{0};
   std::atomic<bool> refusing_{false};
 };
 

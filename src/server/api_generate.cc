@@ -20,9 +20,9 @@ constexpr int64_t kCompletionTokensDefault = 16;  // OpenAI's
 
 std::optional<ApiError> CheckModelAndBias(const GenerationFields& fields, const ModelInfo& model) {
   if (fields.model && *fields.model != model.id) return ModelNotFound(*fields.model, model.id);
-  for (const LogitBias& bias : fields.sampling.logit_bias) {
-    if (bias.id >= model.vocab_size) {
-      return InvalidField(fmt::format("logit_bias.{}", bias.id),
+  for (const auto& [id, bias] : fields.sampling.logit_bias) {
+    if (id >= model.vocab_size) {
+      return InvalidField(fmt::format("logit_bias.{}", id),
                           fmt::format("no such token; the vocabulary has {}", model.vocab_size));
     }
   }
@@ -56,6 +56,7 @@ std::optional<HttpResponse> Api::ChatCompletions(const Call& call) {
   PromptWork prompt;
   prompt.request = MakeGenerateRequest(fields, fields.seed ? static_cast<uint64_t>(*fields.seed) : NextRandom());
   prompt.request.prompt = *std::move(tokens);
+  prompt.request.chat = true;
   if (const auto error = FitContext(prompt.request, "messages", fields.max_tokens, model)) return ErrorResponse(*error);
   Submission submission;
   submission.work.prompts.push_back(std::move(prompt));

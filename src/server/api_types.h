@@ -44,7 +44,7 @@ struct CompletionRequest {
 struct InferenceRequest {
   std::string prompt{};
   int64_t max_tokens = 100;
-  float temperature = 0.7F;
+  double temperature = 0.7;
   bool stream = false;
 };
 

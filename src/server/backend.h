@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
@@ -15,22 +16,18 @@
 
 namespace qnext::server {
 
-struct LogitBias {
-  int32_t id = 0;
-  float bias = 0;  // [-100, 100], added to the logit
-};
-
-// How a token is drawn. Every value has been checked against the range given here before a backend sees it.
+// How a token is drawn; engine/sampling_params.h has the same fields. Every value has been checked against the range
+// given here before a backend sees it.
 struct SamplingParams {
-  float temperature = 1;                // [0, 2]; 0 is greedy
-  float top_p = 1;                      // [0, 1]; 1 is off, 0 keeps the most probable token alone
-  int32_t top_k = 0;                    // >= 0; 0 is off
-  float min_p = 0;                      // [0, 1]; 0 is off
-  float presence_penalty = 0;           // [-2, 2]
-  float frequency_penalty = 0;          // [-2, 2]
-  float repetition_penalty = 1;         // (0, 2]; 1 is off
-  uint64_t seed = 0;                    // the same request with the same seed gives the same tokens
-  std::vector<LogitBias> logit_bias{};  // ids below ModelInfo::vocab_size, each at most once
+  double temperature = 1;                 // [0, 2]; 0 is greedy
+  int64_t top_k = 0;                      // >= 0; 0 is off
+  double top_p = 1;                       // [0, 1]; 1 is off, 0 keeps the most probable token alone
+  double min_p = 0;                       // [0, 1]; 0 is off
+  double presence_penalty = 0;            // [-2, 2]
+  double frequency_penalty = 0;           // [-2, 2]
+  double repetition_penalty = 1;          // [0.01, 100]; 1 is off
+  std::map<int32_t, float> logit_bias{};  // [-100, 100] by token id below ModelInfo::vocab_size
+  uint64_t seed = 0;                      // the same request with the same seed gives the same tokens
 };
 
 // One generation: one prompt, one answer.
@@ -42,6 +39,8 @@ struct GenerateRequest {
   std::optional<int32_t> logprobs{};  // the number of alternatives wanted beside each token's own log-probability
   bool prompt_logprobs = false;       // score the prompt's tokens as well; only where ModelInfo says that it can
   bool ignore_eos = false;            // go on to max_tokens (benchmarks)
+  bool chat = false;    // the prompt is a rendered conversation: the template's end of a message ends it as well
+  uint64_t stream = 0;  // 0 .. n-1: answers to one request have one seed and differ in this
 };
 
 struct TokenLogprob {

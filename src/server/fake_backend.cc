@@ -1,5 +1,7 @@
 #include "server/fake_backend.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -101,11 +103,21 @@ Result<GenerateResult> FakeBackend::Generate(const GenerateRequest& request, Gen
     const std::lock_guard lock(mutex_);
     requests_.push_back(request);
   }
+  generated_on = std::this_thread::get_id();
   ++generations_begun;
   if (throws) throw std::runtime_error("the backend threw");
   auto result = Answer(request, on_event);
   ++generations_ended;
   return result;
+}
+
+std::string FakeBackend::Script(const GenerateRequest& request) const {
+  for (const auto& [id, bias] : request.sampling.logit_bias) {
+    if (bias >= 100) return std::string(4096, static_cast<char>(id));
+  }
+  const SamplingParams& sampling = request.sampling;
+  if (sampling.temperature == 0 || sampling.top_p == 0 || sampling.top_k == 1 || sampling.min_p == 1) return reply;
+  return fmt::format("{}/{} {}", sampling.seed, request.stream, reply);
 }
 
 Result<GenerateResult> FakeBackend::Answer(const GenerateRequest& request, GenerationCallback on_event) {
@@ -121,8 +133,7 @@ Result<GenerateResult> FakeBackend::Answer(const GenerateRequest& request, Gener
     for (const int32_t id : request.prompt) scores.push_back(Score(id, request.logprobs));
     if (!on_event({.text = {}, .tokens = {}, .prompt = scores})) return Cancelled("the callback said so");
   }
-  const std::string seed = request.sampling.temperature > 0 ? std::to_string(request.sampling.seed) + " " : "";
-  const std::string answer = seed + reply;
+  const std::string answer = Script(request);
   std::string said;
   size_t sent = 0;
   for (int64_t i = 0; i < request.max_tokens; ++i) {

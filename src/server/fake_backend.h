@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "server/backend.h"
@@ -14,8 +15,9 @@
 namespace qnext::server {
 
 // Tokens 0..255 are bytes, 256 is <|im_start|>, 257 <|im_end|>. It answers `reply` byte by byte and then ends its turn;
-// with temperature > 0 the seed stands before the reply. Set the script before the server gets it; the counters may be
-// read at any time.
+// where a
+// request leaves a choice, seed and stream stand before it. A token with a bias of 100 is all that it says. Set the
+// script before the server gets it; the counters may be read at any time.
 class FakeBackend final : public Backend {
  public:
   static constexpr int32_t kStart = 256;
@@ -37,6 +39,7 @@ class FakeBackend final : public Backend {
   std::atomic<int64_t> tokens_generated{0};
   std::atomic<int64_t> generations_begun{0};
   std::atomic<int64_t> generations_ended{0};
+  std::atomic<std::thread::id> generated_on{};
   std::vector<GenerateRequest> requests() const;
 
   const ModelInfo& model() const override { return info; }
@@ -50,6 +53,7 @@ class FakeBackend final : public Backend {
   std::vector<BackendMetric> Metrics() const override;
 
  private:
+  std::string Script(const GenerateRequest& request) const;  // what it will say
   Result<GenerateResult> Answer(const GenerateRequest& request, GenerationCallback on_event);
 
   mutable std::mutex mutex_;

@@ -12,10 +12,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-float ReadFloat(FieldReader& fields, std::string_view name, double low, double high, float default_value) {
-  return static_cast<float>(fields.Number(name, low, high).value_or(default_value));
-}
-
 void AddStop(const Json& value, const std::string& path, FirstError& errors, std::vector<std::string>& stops) {
   if (!value.is_string()) return errors.Set(path, "must be a string");
   const auto& text = value.get_ref<const std::string&>();
@@ -41,28 +37,22 @@ std::vector<std::string> ReadStop(FieldReader& fields, FirstError& errors) {
 }
 
 // {"<token id>": bias}. Ids are checked against the vocabulary later, where it is known.
-void ReadLogitBias(FieldReader& fields, FirstError& errors, std::vector<LogitBias>& biases) {
+void ReadLogitBias(FieldReader& fields, FirstError& errors, std::map<int32_t, float>& biases) {
   const Json* value = fields.Object("logit_bias");
   if (value == nullptr) return;
   biases.clear();
   for (const auto& [key, bias] : value->items()) {
     const std::string path = "logit_bias." + key.substr(0, 40);
-    LogitBias entry;
+    int32_t id = 0;
     const char* end = key.data() + key.size();
-    const auto [parsed_to, problem] = std::from_chars(key.data(), end, entry.id);
-    if (problem != std::errc() || parsed_to != end || entry.id < 0)
-      return errors.Set(path, "the key must be a token id");
+    const auto [parsed_to, problem] = std::from_chars(key.data(), end, id);
+    if (problem != std::errc() || parsed_to != end || id < 0) return errors.Set(path, "the key must be a token id");
     if (!bias.is_number() || !(bias.get<double>() >= -100 && bias.get<double>() <= 100)) {
       return errors.Set(path, "must be a number from -100 to 100");
     }
-    entry.bias = bias.get<float>();
-    biases.push_back(entry);
+    // "7" and "07" are different keys for one token.
+    if (!biases.emplace(id, bias.get<float>()).second) return errors.Set(path, "the token is given twice");
   }
-  // "7" and "07" are different keys for one token.
-  std::sort(biases.begin(), biases.end(), [](const LogitBias& a, const LogitBias& b) { return a.id < b.id; });
-  const auto twice = std::adjacent_find(biases.begin(), biases.end(),
-                                        [](const LogitBias& a, const LogitBias& b) { return a.id == b.id; });
-  if (twice != biases.end()) errors.Set("logit_bias", fmt::format("token {} is given twice", twice->id));
 }
 
 void ReadStreamOptions(FieldReader& fields, FirstError& errors, GenerationFields& out) {
@@ -82,14 +72,17 @@ GenerationFields ReadGenerationFields(FieldReader& fields, const SamplingParams&
   out.sampling = defaults;
   SamplingParams& sampling = out.sampling;
   out.model = fields.String("model");
-  sampling.temperature = ReadFloat(fields, "temperature", 0, 2, defaults.temperature);
-  sampling.top_p = ReadFloat(fields, "top_p", 0, 1, defaults.top_p);
+  const auto number = [&fields](std::string_view name, double low, double high, double& out_value) {
+    out_value = fields.Number(name, low, high).value_or(out_value);
+  };
+  number("temperature", 0, 2, sampling.temperature);
+  number("top_p", 0, 1, sampling.top_p);
+  number("min_p", 0, 1, sampling.min_p);
+  number("presence_penalty", -2, 2, sampling.presence_penalty);
+  number("frequency_penalty", -2, 2, sampling.frequency_penalty);
+  number("repetition_penalty", 0.01, 100, sampling.repetition_penalty);
   // -1 is another common spelling of "off".
-  sampling.top_k = std::max(0, static_cast<int32_t>(fields.Integer("top_k", -1, INT32_MAX).value_or(defaults.top_k)));
-  sampling.min_p = ReadFloat(fields, "min_p", 0, 1, defaults.min_p);
-  sampling.presence_penalty = ReadFloat(fields, "presence_penalty", -2, 2, defaults.presence_penalty);
-  sampling.frequency_penalty = ReadFloat(fields, "frequency_penalty", -2, 2, defaults.frequency_penalty);
-  sampling.repetition_penalty = ReadFloat(fields, "repetition_penalty", 0.01, 2, defaults.repetition_penalty);
+  sampling.top_k = std::max<int64_t>(0, fields.Integer("top_k", -1, INT32_MAX).value_or(sampling.top_k));
   ReadLogitBias(fields, errors, sampling.logit_bias);
   out.seed = fields.Integer("seed", INT64_MIN, INT64_MAX);
   out.stop = ReadStop(fields, errors);

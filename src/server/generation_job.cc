@@ -59,7 +59,7 @@ class GenerationJob final : public Job {
   // One answer to one prompt. False when the job is over: the error has been sent, or nobody is there to read it.
   bool RunOne(const PromptWork& prompt, int64_t i, int64_t index, const std::atomic<bool>& cancel) {
     GenerateRequest request = prompt.request;
-    request.sampling.seed = DerivedSeed(prompt.request.sampling.seed, i);
+    request.stream = static_cast<uint64_t>(i);
     sink_->Open(index);
     counter_ = {};
     prompt_begun_ = false;
@@ -159,15 +159,6 @@ class GenerationJob final : public Job {
 };
 
 }  // namespace
-
-uint64_t DerivedSeed(uint64_t seed, int64_t i) {
-  if (i == 0) return seed;
-  // One step of splitmix64: neighbouring inputs give unrelated outputs.
-  uint64_t z = seed + static_cast<uint64_t>(i) * 0x9E3779B97F4A7C15ULL;
-  z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9ULL;
-  z = (z ^ (z >> 27U)) * 0x94D049BB133111EBULL;
-  return z ^ (z >> 31U);
-}
 
 std::unique_ptr<Job> MakeGenerationJob(GenerationWork work, std::shared_ptr<Backend> backend,
                                        std::shared_ptr<HttpExchange> exchange, std::unique_ptr<AnswerSink> sink,

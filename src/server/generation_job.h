@@ -14,7 +14,7 @@
 namespace qnext::server {
 
 struct PromptWork {
-  GenerateRequest request{};  // its seed is that of the first answer
+  GenerateRequest request{};  // its stream is set for each answer
   std::string echo{};         // text that precedes each answer; empty unless the prompt is to be repeated
 };
 
@@ -23,9 +23,6 @@ struct GenerationWork {
   int64_t n = 1;
   std::chrono::steady_clock::time_point arrival{};
 };
-
-// The seed of the i-th answer: the given one for the first, unrelated ones after it.
-uint64_t DerivedSeed(uint64_t seed, int64_t i);
 
 // Asks `exchange` before each token whether the client is still there. `metrics` must outlive the job.
 std::unique_ptr<Job> MakeGenerationJob(GenerationWork work, std::shared_ptr<Backend> backend,

@@ -28,17 +28,16 @@ TEST(ChatParse, ReadsEveryField) {
   ASSERT_TRUE(parsed.ok()) << parsed.error().message;
   const GenerationFields& fields = parsed->common;
   EXPECT_EQ(fields.model, "m");
-  EXPECT_FLOAT_EQ(fields.sampling.temperature, 0.5F);
-  EXPECT_FLOAT_EQ(fields.sampling.top_p, 0.9F);
+  EXPECT_DOUBLE_EQ(fields.sampling.temperature, 0.5);
+  EXPECT_DOUBLE_EQ(fields.sampling.top_p, 0.9);
   EXPECT_EQ(fields.sampling.top_k, 20);
-  EXPECT_FLOAT_EQ(fields.sampling.min_p, 0.05F);
-  EXPECT_FLOAT_EQ(fields.sampling.presence_penalty, -1);
-  EXPECT_FLOAT_EQ(fields.sampling.frequency_penalty, 1.5F);
-  EXPECT_FLOAT_EQ(fields.sampling.repetition_penalty, 1.1F);
+  EXPECT_DOUBLE_EQ(fields.sampling.min_p, 0.05);
+  EXPECT_DOUBLE_EQ(fields.sampling.presence_penalty, -1);
+  EXPECT_DOUBLE_EQ(fields.sampling.frequency_penalty, 1.5);
+  EXPECT_DOUBLE_EQ(fields.sampling.repetition_penalty, 1.1);
   ASSERT_EQ(fields.sampling.logit_bias.size(), 2U);
-  EXPECT_EQ(fields.sampling.logit_bias[0].id, 3);
-  EXPECT_FLOAT_EQ(fields.sampling.logit_bias[0].bias, 2.5F);
-  EXPECT_EQ(fields.sampling.logit_bias[1].id, 7);
+  EXPECT_FLOAT_EQ(fields.sampling.logit_bias.at(3), 2.5F);
+  EXPECT_FLOAT_EQ(fields.sampling.logit_bias.at(7), -100);
   EXPECT_EQ(fields.seed, -5);
   EXPECT_EQ(fields.stop, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(fields.n, 3);
@@ -52,10 +51,10 @@ TEST(ChatParse, ReadsEveryField) {
 }
 
 TEST(ChatParse, FieldsNotGivenHaveTheModelsDefaults) {
-  auto parsed = ParseChatRequest(ChatBody(R"("top_p":null)"), {.temperature = 0.7F, .top_p = 0.8F, .top_k = 20});
+  auto parsed = ParseChatRequest(ChatBody(R"("top_p":null)"), {.temperature = 0.7, .top_k = 20, .top_p = 0.8});
   ASSERT_TRUE(parsed.ok()) << parsed.error().message;
-  EXPECT_FLOAT_EQ(parsed->common.sampling.temperature, 0.7F);
-  EXPECT_FLOAT_EQ(parsed->common.sampling.top_p, 0.8F);
+  EXPECT_DOUBLE_EQ(parsed->common.sampling.temperature, 0.7);
+  EXPECT_DOUBLE_EQ(parsed->common.sampling.top_p, 0.8);
   EXPECT_EQ(parsed->common.sampling.top_k, 20);
   EXPECT_FALSE(parsed->common.seed || parsed->common.max_tokens || parsed->common.logprobs || parsed->common.model);
   EXPECT_EQ(parsed->common.n, 1);
@@ -109,13 +108,14 @@ TEST(ChatParse, RefusesAndNamesTheField) {
       {R"("presence_penalty":3)", "presence_penalty"},
       {R"("frequency_penalty":-3)", "frequency_penalty"},
       {R"("repetition_penalty":0)", "repetition_penalty"},
+      {R"("repetition_penalty":101)", "repetition_penalty"},
       {R"("logit_bias":[])", "logit_bias"},
       {R"("logit_bias":{"x":1})", "logit_bias.x"},
       {R"("logit_bias":{"-1":1})", "logit_bias.-1"},
       {R"("logit_bias":{"5":101})", "logit_bias.5"},
       {R"("logit_bias":{"5":"a"})", "logit_bias.5"},
       {R"("logit_bias":{"99999999999":1})", "logit_bias.99999999999"},
-      {R"("logit_bias":{"7":1,"07":2})", "logit_bias"},
+      {R"("logit_bias":{"7":1,"07":2})", "logit_bias.07"},
       {R"("seed":1.5)", "seed"},
       {R"("seed":18446744073709551615)", "seed"},
       {R"("stop":5)", "stop"},
@@ -276,7 +276,7 @@ TEST(PlainParse, ReadsWithDefaults) {
   auto inference = ParseInferenceRequest(R"({"prompt":"p"})");
   ASSERT_TRUE(inference.ok());
   EXPECT_EQ(inference->max_tokens, 100);
-  EXPECT_FLOAT_EQ(inference->temperature, 0.7F);
+  EXPECT_DOUBLE_EQ(inference->temperature, 0.7);
   EXPECT_FALSE(inference->stream);
   inference = ParseInferenceRequest(R"({"prompt":"p","max_tokens":5,"temperature":0,"stream":true})");
   ASSERT_TRUE(inference.ok());

@@ -7,14 +7,12 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "server/auth.h"
 #include "server/fake_backend.h"
-#include "server/generation_job.h"
 #include "server/job_queue.h"
 #include "server/request_checks.h"
 #include "server/routes.h"
@@ -106,15 +104,6 @@ TEST(Checks, PromptsMustHoldKnownTokens) {
   EXPECT_EQ(*ReadPrompt(TokenIds{1, 257}, "prompt", backend), (TokenIds{1, 257}));
   EXPECT_EQ(*ReadPrompt(std::string("<|im_end|>a"), "prompt", backend), (TokenIds{257, 97}));
   EXPECT_EQ(*EchoText(TokenIds{257, 97}, backend), "<|im_end|>a");
-}
-
-TEST(DerivedSeed, FirstIsTheGivenOneAndAllDiffer) {
-  EXPECT_EQ(DerivedSeed(42, 0), 42U);
-  std::set<uint64_t> seeds;
-  for (uint64_t seed = 0; seed < 10; ++seed) {
-    for (int64_t i = 0; i < 100; ++i) seeds.insert(DerivedSeed(seed, i));
-  }
-  EXPECT_EQ(seeds.size(), 1000U);
 }
 
 // What the jobs of a test did, in order.

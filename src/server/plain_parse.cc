@@ -38,7 +38,7 @@ ApiResult<InferenceRequest> ParseInferenceRequest(std::string_view body) {
   return ParseFields<InferenceRequest>(body, [](FieldReader& fields, FirstError&, InferenceRequest& out) {
     out.prompt = RequiredString(fields, "prompt");
     out.max_tokens = fields.Integer("max_tokens", 1, kMaxTokensLimit).value_or(out.max_tokens);
-    out.temperature = static_cast<float>(fields.Number("temperature", 0, 2).value_or(out.temperature));
+    out.temperature = fields.Number("temperature", 0, 2).value_or(out.temperature);
     out.stream = fields.Bool("stream").value_or(out.stream);
   });
 }

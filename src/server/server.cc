@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <mutex>
 #include <utility>
 
@@ -21,6 +22,27 @@ Status CheckOptions(const ServerOptions& options) {
   return {};
 }
 
+class LoadJob final : public Job {
+ public:
+  using Loader = std::function<Result<std::shared_ptr<Backend>>()>;
+  LoadJob(Loader load, ModelSlot& model) : load_(std::move(load)), model_(model) {}
+
+  void Run(const std::atomic<bool>& /*cancel*/) override {
+    Result<std::shared_ptr<Backend>> backend = load_();
+    if (backend.ok()) {
+      model_.Attach(*std::move(backend));
+    } else {
+      model_.Fail(backend.status());
+    }
+  }
+  void Refuse(Refusal /*why*/, const std::string& detail) override { model_.Fail(Internal(detail)); }
+  bool abandoned() const override { return false; }
+
+ private:
+  Loader load_;
+  ModelSlot& model_;
+};
+
 }  // namespace
 
 // Members are destroyed from the last to the first: the transport before what its handler uses.
@@ -37,6 +59,11 @@ class Server::Impl {
   Status Listen(const ServerOptions& options) {
     QNEXT_ASSIGN_OR_RETURN(transport_, HttpTransport::Start(options.host, options.port, options.limits, api_));
     return {};
+  }
+
+  void Load(LoadJob::Loader load) {
+    std::unique_ptr<Job> job = std::make_unique<LoadJob>(std::move(load), model_);
+    if (queue_.Submit(job) != JobQueue::Submitted::kAccepted) model_.Fail(Unavailable("no room for the load"));
   }
 
   void Shutdown() {
@@ -79,6 +106,7 @@ std::string Server::url() const {
   return fmt::format("http://{}:{}", impl_->transport().address(), impl_->transport().port());
 }
 
+void Server::Load(std::function<Result<std::shared_ptr<Backend>>()> load) { impl_->Load(std::move(load)); }
 void Server::ReportLoading(LoadProgress progress) { impl_->model().SetProgress(std::move(progress)); }
 void Server::ReportLoadFailure(Status failure) { impl_->model().Fail(std::move(failure)); }
 void Server::AttachBackend(std::shared_ptr<Backend> backend) { impl_->model().Attach(std::move(backend)); }

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,7 +37,12 @@ class Server {
   int port() const;
   std::string url() const;  // "http://127.0.0.1:8080"
 
-  // What /health says while the model loads.
+  // Runs `load` on the thread that will call Generate (engines pin the threads that they begin on; with a concurrency
+  // above 1, on one of them), then attaches its backend or reports its failure. Returns at once; call it first and
+  // once. A load cannot be cancelled: Shutdown waits for its end.
+  void Load(std::function<Result<std::shared_ptr<Backend>>()> load);
+
+  // What /health says while the model loads. Load and who loads elsewhere use these.
   void ReportLoading(LoadProgress progress);
   // The load has failed for good; /health says why.
   void ReportLoadFailure(Status failure);

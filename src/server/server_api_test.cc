@@ -1,4 +1,5 @@
 // The API over real sockets, as its clients see it.
+#include <future>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -43,19 +44,20 @@ TEST_F(ServerApi, EverySamplingFieldReachesTheBackend) {
                 .status,
             200);
   const GenerateRequest request = backend->requests().at(0);
-  EXPECT_FLOAT_EQ(request.sampling.temperature, 0.5F);
-  EXPECT_FLOAT_EQ(request.sampling.top_p, 0.9F);
+  EXPECT_DOUBLE_EQ(request.sampling.temperature, 0.5);
+  EXPECT_DOUBLE_EQ(request.sampling.top_p, 0.9);
   EXPECT_EQ(request.sampling.top_k, 20);
-  EXPECT_FLOAT_EQ(request.sampling.min_p, 0.05F);
-  EXPECT_FLOAT_EQ(request.sampling.presence_penalty, -1);
-  EXPECT_FLOAT_EQ(request.sampling.frequency_penalty, 1.5F);
-  EXPECT_FLOAT_EQ(request.sampling.repetition_penalty, 1.1F);
-  EXPECT_EQ(request.sampling.logit_bias.at(0).id, 7);
+  EXPECT_DOUBLE_EQ(request.sampling.min_p, 0.05);
+  EXPECT_DOUBLE_EQ(request.sampling.presence_penalty, -1);
+  EXPECT_DOUBLE_EQ(request.sampling.frequency_penalty, 1.5);
+  EXPECT_DOUBLE_EQ(request.sampling.repetition_penalty, 1.1);
+  EXPECT_FLOAT_EQ(request.sampling.logit_bias.at(7), -100);
   EXPECT_EQ(request.sampling.seed, static_cast<uint64_t>(int64_t{-5}));
   EXPECT_EQ(request.stop.at(0), "zz");
   EXPECT_EQ(request.max_tokens, 9);
   EXPECT_EQ(request.logprobs, 4);
   EXPECT_TRUE(request.ignore_eos);
+  EXPECT_TRUE(request.chat);
 }
 
 TEST_F(ServerApi, ChatStream) {
@@ -110,7 +112,7 @@ TEST_F(ServerApi, AStreamSaysWhatTheWholeAnswerSays) {
       EXPECT_EQ(ends[i], choice["finish_reason"]);
       different.insert(texts[i]);
     }
-    EXPECT_EQ(different.size(), 3U) << "n answers need n seeds";
+    EXPECT_EQ(different.size(), 3U) << "n answers need n streams";
   }
 }
 
@@ -307,6 +309,35 @@ TEST_F(ServerApi, HealthThroughALoad) {
       R"({"status":"ok","model_ready":true,"gpu_available":true,"memory_sufficient":true,"last_inference":null})");
   EXPECT_EQ(Post("/v1/chat/completions", Chat()).status, 200);
   EXPECT_TRUE(Get("/health").Json()["last_inference"].is_string());
+}
+
+TEST_F(ServerApi, LoadsOnTheThreadThatGenerates) {
+  StartWithoutModel();
+  std::promise<void> finish;
+  std::atomic<std::thread::id> loader;
+  server->Load([&]() -> Result<std::shared_ptr<Backend>> {
+    loader = std::this_thread::get_id();
+    finish.get_future().wait();
+    return std::shared_ptr<Backend>(backend);
+  });
+  EXPECT_EQ(Get("/health").Json()["status"], "loading");
+  EXPECT_EQ(Get("/metrics", "Accept: application/json\r\n").Json()["requests_running"], 0);
+  finish.set_value();
+  ASSERT_TRUE(Eventually([&] { return Get("/health").status == 200; }));
+  EXPECT_EQ(Post("/v1/chat/completions", Chat()).status, 200);
+  EXPECT_EQ(backend->generated_on.load(), loader.load());
+}
+
+TEST_F(ServerApi, AFailedOrThrowingLoadIsToldByHealth) {
+  for (const bool throws : {false, true}) {
+    StartWithoutModel();
+    server->Load([&]() -> Result<std::shared_ptr<Backend>> {
+      if (throws) throw std::runtime_error("no memory");
+      return ResourceExhausted("no memory");
+    });
+    ASSERT_TRUE(Eventually([&] { return Get("/health").Json()["status"] == "unhealthy"; }));
+    EXPECT_EQ(Get("/health").Json()["problem"], "no memory");
+  }
 }
 
 TEST_F(ServerApi, HealthOfAFailedLoadAndASickBackend) {

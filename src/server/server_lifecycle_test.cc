@@ -147,6 +147,7 @@ TEST_F(ServerLifecycle, ConcurrentRequestsAllGetTheirOwnAnswer) {
   options.concurrency = 3;
   Start();
   std::vector<std::future<void>> threads;
+  threads.reserve(8);
   for (int t = 0; t < 8; ++t) {
     threads.push_back(std::async(std::launch::async, [this, t] {
       RawClient client(port);
