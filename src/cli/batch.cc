@@ -31,7 +31,8 @@ class BatchCommand : public Command {
     app.add_option(
            "--in", in_,
            "JSON lines, each an object with \"messages\" (and \"tools\" if wanted; the chat template is applied) or "
-           "\"prompt\" (continued as it stands), and \"max_tokens\" if it differs from --max-tokens")
+           "\"prompt\" (continued as it stands), and \"max_tokens\" or \"temperature\" where they differ from the "
+           "options")
         ->type_name("FILE")
         ->required();
     app.add_option("--out", out_, "a line for each line of --in: text, token_ids, finish_reason")
@@ -80,6 +81,11 @@ class BatchCommand : public Command {
     request.ignore_eos = sampling_.ignore_eos;
     for (const auto& [key, value] : item.items()) {
       if (key == "messages" || key == "tools" || key == "prompt") continue;
+      if (key == "temperature") {
+        if (!value.is_number()) return InvalidArgument("temperature: must be a number");
+        request.sampling.temperature = value.get<double>();
+        continue;
+      }
       if (key != "max_tokens") return InvalidArgument(fmt::format("{}: unknown field", key));
       if (!value.is_number_integer()) return InvalidArgument("max_tokens: must be an integer");
       request.max_tokens = value.get<int64_t>();
