@@ -186,6 +186,7 @@ while IFS= read -r script; do
 done < <(find tests -name 'test_*.py' | LC_ALL=C sort)
 python_suite "text/compare_tokenizer" text-compare_tokenizer.log tests/text/compare_tokenizer.py --bin build/release/bin/qnext_tokenize_lines \
   --tokenizer models/tiny/tokenizer.json --full tests/text/qwen3-tokenizer.json.xz
+python_suite "text/compare_jinja" text-compare_jinja.log tests/text/compare_jinja.py --program build/release/bin/qnext_render_cases
 if $full; then
   tidy_suite
 fi

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# Not part of test.sh yet: it needs `qnext serve`, which comes with the next change; the server room has its own tests.
 """Drives a server with the openai package, as an application would.
 
     test_openai_client.py --bin 'build/release/bin/qnext serve --model models/tiny --port 0' \
