@@ -8,6 +8,7 @@
 #include "checkpoint/safetensors.h"
 #include "cli/in_process_target.h"
 #include "cli/program.h"
+#include "cli/safetensors_writer.h"
 #include "engine/testing.h"
 
 namespace qnext {
@@ -89,9 +90,15 @@ TEST_F(RunTest, LogitsWritesEveryTensor) {
   EXPECT_EQ(shapes, (std::vector<std::string>{"logits [3, 4160]", "hidden_states [9, 3, 256]", "experts [8, 3, 4]",
                                               "expert_weights [8, 3, 4]"}));
   // Fed with its own layer inputs, it computes the same logits.
-  ASSERT_EQ(
-      RunQnext({"logits", "--model", TinyFolder(), "--ids", "5,6,7", "--layer-inputs", out, "--out", again}).exit_code,
-      kExitDone);
+  std::vector<std::byte> hidden(static_cast<size_t>(file->tensors()[1].bytes));
+  ASSERT_TRUE(file->Read(file->tensors()[1], hidden).ok());
+  const std::string inputs = out + ".inputs";
+  ASSERT_TRUE(
+      WriteSafetensors(inputs, {{"layer_inputs", DType::kF32, {8, 3, 256}, std::span(hidden).first(8 * 3 * 256 * 4)}})
+          .ok());
+  ASSERT_EQ(RunQnext({"logits", "--model", TinyFolder(), "--ids", "5,6,7", "--layer-inputs", inputs, "--out", again})
+                .exit_code,
+            kExitDone);
   const Result<SafetensorsFile> second = SafetensorsFile::Open(again);
   ASSERT_TRUE(second.ok());
   std::vector<float> logits[2];
