@@ -2,8 +2,8 @@
 #include "checkpoint/inspect.h"
 
 #include <CLI/CLI.hpp>
-#include <string>
 #include <cstdio>
+#include <string>
 
 #include "cli/command.h"
 #include "cli/model_options.h"
