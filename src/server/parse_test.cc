@@ -1,8 +1,11 @@
 // The bodies of all endpoints: what is read from good ones, and which field bad ones are refused for.
 #include <gtest/gtest.h>
 
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "server/chat_parse.h"
@@ -312,6 +315,49 @@ TEST(PlainParse, RefusesAndNamesTheField) {
   EXPECT_EQ(param(ParseDetokenizeRequest(R"({"tokens":[1,null]})")), "tokens[1]");
   EXPECT_EQ(param(ParseApplyTemplateRequest(ChatBody(R"("tools":[1])"))), "tools");
   EXPECT_EQ(param(ParseApplyTemplateRequest(ChatBody(R"("temperature":1)"))), "temperature");
+}
+
+// Whatever the bytes, the answer is a request or a 400, and its error can be sent.
+TEST(AllParsers, SurviveMutatedBodies) {
+  const std::string seeds[] = {
+      ChatBody(R"("stop":["a","b"],"logit_bias":{"7":1},"stream":true,"stream_options":{"include_usage":true})"),
+      R"({"messages":[{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"f","arguments":"{}"}}]}],"n":2})",
+      R"({"prompt":[[1,2],"\u00e9"],"logprobs":3,"max_tokens":5,"temperature":1e-3,"seed":-9223372036854775808})",
+      R"({"content":"x","tokens":[1,2],"with_pieces":true})"};
+  const std::string_view splices[] = {"[",    "{",   "}",     "]", "\"",      ":",    ",",
+                                      "null", "NaN", "1e999", "-", "\\ud800", "\xff", "0"};
+  std::mt19937 random(1);  // the same bodies in every run
+  for (int round = 0; round < 20'000; ++round) {
+    std::string body = seeds[random() % std::size(seeds)];
+    for (uint32_t i = random() % 4 + 1; i > 0 && !body.empty(); --i) {
+      const size_t at = random() % body.size();
+      switch (random() % 4) {
+        case 0:
+          body[at] = static_cast<char>(random());
+          break;
+        case 1:
+          body.erase(at, random() % 8);
+          break;
+        case 2:
+          body.insert(at, splices[random() % std::size(splices)]);
+          break;
+        default:
+          body.insert(at, body, random() % body.size(), random() % 16);
+          break;
+      }
+    }
+    const auto check = [&body](const auto& parsed) {
+      if (parsed.ok()) return;
+      ASSERT_EQ(parsed.error().http_status, 400) << body;
+      ASSERT_FALSE(FormatError(parsed.error()).empty()) << body;
+    };
+    check(ParseChatRequest(body, {}));
+    check(ParseCompletionRequest(body, {}));
+    check(ParseInferenceRequest(body));
+    check(ParseTokenizeRequest(body));
+    check(ParseDetokenizeRequest(body));
+    check(ParseApplyTemplateRequest(body));
+  }
 }
 
 }  // namespace

@@ -1,4 +1,6 @@
 // The API over real sockets, as its clients see it.
+#include <fmt/format.h>
+
 #include <future>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -93,7 +95,8 @@ TEST_F(ServerApi, AStreamSaysWhatTheWholeAnswerSays) {
     const bool chat = std::string(path) == "/v1/chat/completions";
     const std::string fields = R"(,"n":3,"temperature":1,"seed":5,"max_tokens":30,"stop":"Paris")";
     const auto body = [&](const std::string& more) {
-      return chat ? Chat(fields + more) : R"({"prompt":"Hi")" + fields + more + "}";
+      const std::string all = fields + more;
+      return chat ? Chat(all) : fmt::format(R"({{"prompt":"Hi"{}}})", all);
     };
     const Json whole = Post(path, body("")).Json();
     std::vector<std::string> texts(3);
