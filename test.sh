@@ -158,12 +158,14 @@ tidy_suite() {
   record "clang-tidy" $((files - failed)) "$failed" 0 $((SECONDS - start))
 }
 
+# The packages of tests/requirements.txt stand alone; the openai client brings its own dependencies.
 set_up_venv() {
-  if ! cmp -s tests/requirements.txt "$venv/requirements.txt"; then
+  if ! cat tests/requirements.txt tests/server/requirements.txt | cmp -s - "$venv/requirements.txt"; then
     rm -rf "$venv"
     python3 -m venv "$venv"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --requirement tests/requirements.txt
-    cp tests/requirements.txt "$venv/requirements.txt"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement tests/server/requirements.txt
+    cat tests/requirements.txt tests/server/requirements.txt >"$venv/requirements.txt"
   fi
 }
 
@@ -173,7 +175,7 @@ if $full; then
 else
   tools/install_packages.sh test
 fi
-fatal_step "Python packages (from PyPI, tests/requirements.txt)" venv.log set_up_venv
+fatal_step "Python packages (from PyPI, tests/requirements.txt and tests/server/requirements.txt)" venv.log set_up_venv
 fatal_step "Configuring" configure.log configure release -DQNEXT_BUILD_BENCHMARKS=ON
 fatal_step "Building" build.log cmake --build build/release --parallel "$jobs"
 ln -sfn release/bin/qnext build/qnext
@@ -186,6 +188,8 @@ while IFS= read -r script; do
 done < <(find tests -name 'test_*.py' | LC_ALL=C sort)
 python_suite "text/compare_tokenizer" text-compare_tokenizer.log tests/text/compare_tokenizer.py --bin build/release/bin/qnext_tokenize_lines \
   --tokenizer models/tiny/tokenizer.json --full tests/text/qwen3-tokenizer.json.xz
+python_suite "server/openai_client" server-openai_client.log tests/server/openai_client.py \
+  --bin 'build/release/bin/qnext serve --model models/tiny --port 0' --generate 'build/release/bin/qnext generate --model models/tiny'
 python_suite "text/compare_jinja" text-compare_jinja.log tests/text/compare_jinja.py --program build/release/bin/qnext_render_cases
 if $full; then
   tidy_suite

@@ -27,6 +27,17 @@ std::string Verdict(const Report& report) {
                      ratio);
 }
 
+// A model that fits many times into any machine proves nothing about one that barely does.
+std::string SizeCaveat(const Report& report) {
+  constexpr int64_t kSmallWeights = int64_t{4} << 30;
+  for (const MemoryFigure& figure : report.memory) {
+    if (figure.name != "weights" || figure.bytes >= kSmallWeights) continue;
+    return fmt::format("\nThese are {} of weights: the speed of a small model says nothing about the 80B.\n",
+                       FormatBytes(figure.bytes));
+  }
+  return "";
+}
+
 std::string CaseRow(const CaseResult& result) {
   const CaseFigures figures = FiguresOf(result);
   return fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", result.work.prompt_tokens,
@@ -48,8 +59,8 @@ double WorstDecodeSpeed(const Report& report) {
 }
 
 std::string FormatReportMarkdown(const Report& report) {
-  std::string out =
-      fmt::format("# qnext benchmark: {}\n\n{}\n\n{}\n\n", report.workload.name, Verdict(report), report.date);
+  std::string out = fmt::format("# qnext benchmark: {}\n\n{}\n{}\n{}\n\n", report.workload.name, Verdict(report),
+                                SizeCaveat(report), report.date);
   out +=
       "| prompt tokens | output tokens | runs | decode tokens/s | prefill tokens/s | first token, ms | token, ms: "
       "median | p95 | p99 |\n|---|---|---|---|---|---|---|---|---|\n";

@@ -4,6 +4,7 @@ namespace qnext {
 
 std::vector<std::unique_ptr<Command>> AllCommands() {
   std::vector<std::unique_ptr<Command>> commands;
+  commands.push_back(MakeServeCommand());
   commands.push_back(MakeChatCommand());
   commands.push_back(MakeGenerateCommand());
   commands.push_back(MakeBatchCommand());

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
-# Not part of test.sh yet: it needs `qnext serve`, which comes with the next change; the server room has its own tests.
 """Drives a server with the openai package, as an application would.
 
-    test_openai_client.py --bin 'build/release/bin/qnext serve --model models/tiny --port 0' \
+    openai_client.py --bin 'build/release/bin/qnext serve --model models/tiny --port 0' \
                           [--generate 'build/release/bin/qnext generate --model models/tiny']
 
 The server is started, its port read from the line "listening on http://...", and stopped at the end. With --generate,

@@ -1,0 +1,96 @@
+#include "cli/engine_backend.h"
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "cli/sampling_options.h"
+#include "cli/version.h"
+
+namespace qnext {
+namespace {
+
+SamplingParams ToEngine(const server::GenerateRequest& request) {
+  const server::SamplingParams& from = request.sampling;
+  SamplingParams to;
+  to.temperature = from.temperature;
+  to.top_k = from.top_k;
+  to.top_p = from.top_p;
+  to.min_p = from.min_p;
+  to.presence_penalty = from.presence_penalty;
+  to.frequency_penalty = from.frequency_penalty;
+  to.repetition_penalty = from.repetition_penalty;
+  to.logit_bias = from.logit_bias;
+  to.seed = from.seed;
+  to.logprobs = request.logprobs.has_value();
+  to.top_logprobs = request.logprobs.value_or(0);
+  return to;
+}
+
+server::ScoredToken ToServer(const Piece& piece) {
+  server::ScoredToken token{.id = piece.token_id};
+  if (piece.logprobs == nullptr) return token;
+  token.logprob = piece.logprobs->logprob;
+  for (const TokenLogprob& other : piece.logprobs->top) token.top.push_back({.id = other.id, .logprob = other.logprob});
+  return token;
+}
+
+}  // namespace
+
+EngineBackend::EngineBackend(std::unique_ptr<Engine> engine, int64_t vocab_size) : engine_(std::move(engine)) {
+  info_.id = engine_->info().model_name;
+  info_.fingerprint = "qnext-" + std::string(GitCommit()) + "-" + engine_->info().kernels;
+  info_.created_unix =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  info_.context_length = engine_->context();
+  info_.vocab_size = vocab_size;
+  const SamplingParams defaults = ToSamplingParams({}, engine_->defaults());
+  info_.default_sampling = {.temperature = defaults.temperature,
+                            .top_k = std::max<int64_t>(defaults.top_k, 0),
+                            .top_p = defaults.top_p,
+                            .min_p = defaults.min_p,
+                            .repetition_penalty = defaults.repetition_penalty};
+}
+
+Result<std::vector<int32_t>> EngineBackend::Tokenize(std::string_view text, bool parse_special) const {
+  return parse_special ? engine_->tokenizer().Encode(text) : engine_->tokenizer().EncodePlain(text);
+}
+
+Result<std::string> EngineBackend::Detokenize(std::span<const int32_t> ids) const {
+  return engine_->tokenizer().Decode({ids.begin(), ids.end()}, /*skip_special=*/false);
+}
+
+std::string EngineBackend::TokenBytes(int32_t id) const { return std::string(engine_->tokenizer().TokenBytes(id)); }
+
+Result<std::string> EngineBackend::ApplyTemplate(const nlohmann::ordered_json& variables) const {
+  QNEXT_RETURN_IF_ERROR(engine_->chat().status());
+  nlohmann::ordered_json extra = variables;
+  extra.erase("messages");
+  return engine_->chat()->Render(variables["messages"], extra);
+}
+
+Result<server::GenerateResult> EngineBackend::Generate(const server::GenerateRequest& request,
+                                                       server::GenerationCallback on_event) {
+  Request asked;
+  asked.prompt_ids = request.prompt;
+  asked.sampling = ToEngine(request);
+  asked.max_tokens = request.max_tokens;
+  asked.stop = request.stop;
+  asked.ignore_eos = request.ignore_eos;
+  asked.stream = request.stream;
+  if (request.chat) asked.eos_ids = engine_->ChatEosIds();
+  const GenerationHooks hooks = {.on_piece =
+                                     [&](const Piece& piece) {
+                                       const server::ScoredToken token = ToServer(piece);
+                                       return on_event({.text = piece.text, .tokens = {&token, 1}});
+                                     },
+                                 .cancelled = [&] { return !on_event({}); }};
+  QNEXT_ASSIGN_OR_RETURN(const GenerationResult result, engine_->Generate(asked, hooks));
+  if (result.finish_reason == FinishReason::kCancelled) return Cancelled("nobody waits for the answer any more");
+  return server::GenerateResult{.finish_reason = result.finish_reason == FinishReason::kStop
+                                                     ? server::FinishReason::kStop
+                                                     : server::FinishReason::kLength,
+                                .prompt_tokens = result.usage.prompt_tokens,
+                                .completion_tokens = result.usage.completion_tokens};
+}
+
+}  // namespace qnext
