@@ -16,7 +16,7 @@ namespace qnext {
 struct RenderOptions {
   int64_t max_steps = 50'000'000;         // nodes evaluated, items iterated, and 64-byte stretches of text read
   int64_t max_output_bytes = 64LL << 20;  // of the result, and of any one string or list while rendering
-  int64_t max_built_bytes = 2LL << 30;    // of all values made while rendering, together
+  int64_t max_built_bytes = 1LL << 30;    // of all values made while rendering, together
   std::function<std::tm()> local_time;    // what strftime_now formats; empty: the system's clock and time zone
 };
 
@@ -35,8 +35,8 @@ class ChatTemplate {
 
   // `variables` is an object: messages, tools, add_generation_prompt, bos_token, eos_token and whatever the request
   // adds. raise_exception and errors while rendering are kInvalidArgument with the message and its line; a template
-  // that loops or recurses without end, or outgrows `options`, is kResourceExhausted. Needs about 2 MiB of stack at
-  // worst.
+  // that loops or recurses without end, or outgrows `options`, is kResourceExhausted. Needs less than 1 MiB of
+  // stack.
   Result<std::string> Render(const nlohmann::ordered_json& variables, const RenderOptions& options = {}) const;
 
  private:

@@ -119,10 +119,10 @@ TEST(ChatTemplate, OneTemplateServesManyThreads) {
     for (int i = 0; i <= thread; ++i) messages.push_back({{"role", "user"}, {"content", "turn " + std::to_string(i)}});
     return chat.Render({{"messages", messages}, {"tools", {kWeatherTool}}}).value();
   };
-  std::vector<std::string> alone;
-  for (int t = 0; t < 4; ++t) alone.push_back(prompt(t));
+  const std::vector<std::string> alone = {prompt(0), prompt(1), prompt(2), prompt(3)};
   std::vector<std::string> together(4);
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&together, &prompt, t] {
       for (int round = 0; round < 20; ++round) together[static_cast<size_t>(t)] = prompt(t);

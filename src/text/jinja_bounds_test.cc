@@ -91,8 +91,9 @@ TEST(JinjaBounds, EndlessRenderingEndsInAnError) {
       "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
       "{% for a in range(100000) %}{% for b in range(100000) %}{{ a }}{% endfor %}{% endfor %}",
       "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
-      "{% macro m() %}{{ [n()|upper ~ 'a'] }}{% endmacro %}{% macro n() %}{% if 1 %}{{ m() }}{% endif %}{% endmacro "
-      "%}{{ m() }}",
+      std::string("{% macro m() %}{{ [n()|upper ~ 'a'] }}{% endmacro %}{% macro n() %}{% if 1 %}{{ m() }}{% endif %}{% "
+                  "endmacro ") +
+          "%}{{ m() }}",
       // Filters and iterators in long chains, each ending where the macro is called again.
       "{% macro m() %}{{ m()" + Repeat("|e", 190) + " }}{% endmacro %}{{ m() }}",
       "{% macro m() %}{% for x in [1] if m() %}{% endfor %}{% endmacro %}{{ m() }}",
@@ -107,8 +108,9 @@ TEST(JinjaBounds, EndlessRenderingEndsInAnError) {
       "{% set ns = namespace(x=[1]) %}{% for a in range(1000) %}{% set ns.x = ns.x|map('string') %}{% endfor %}",
       "{% set ns = namespace(x=1) %}{% for a in range(1000) %}{% set ns.x = [1]|map('default', ns.x) %}{% endfor %}",
       "{% set ns = namespace(x=1) %}{% for a in range(1000) %}{% set ns.x = namespace(x=ns.x) %}{% endfor %}{{ ns }}",
-      "{% macro m() %}{% macro n() %}{% endmacro %}{% endmacro %}{% for a in range(100000) %}{% for b in range(100) %}"
-      "{{ m() }}{% endfor %}{% endfor %}",
+      std::string("{% macro m() %}{% macro n() %}{% endmacro %}{% endmacro %}{% for a in range(100000) %}{% for b in "
+                  "range(100) %}") +
+          "{{ m() }}{% endfor %}{% endfor %}",
       "{% set big = 'ab' * 1000000 %}{% for a in range(100000) %}{{ 'c' in big }}{% endfor %}",
       "{% set big = 'ab' * 1000000 %}{% for a in range(100000) %}{% set x = big.rfind('bb') %}{% endfor %}",
       "{% set l = range(80000)|list %}{% for a in range(100000) %}{% set x = l[1:] %}{% endfor %}",
@@ -126,6 +128,12 @@ TEST(JinjaBounds, EndlessRenderingEndsInAnError) {
       "{{ ('a' * 100000).replace('', 'b' * 100000) }}",
       "{{ (['x' * 100000] * 10000)|join }}",
       "{{ 'a\t'.expandtabs(10 ** 12) }}",
+      "{{ (',' * 2000000).split(',')|length }}",
+      "{{ (',' * 2000000).rsplit(',')|length }}",
+      "{{ (', ' * 1000000).split()|length }}",
+      "{{ ('\n' * 2000000).splitlines()|length }}",
+      "{{ ('\n' * 2000000)|indent }}",
+      "{{ ('a' * 2000000)|list|length }}",
       "{{ 10 ** 10 ** 10 }}",
   };
   for (const std::string& source : sources) {
@@ -143,13 +151,15 @@ TEST(JinjaBounds, CyclesAreFreed) {
       "{% set ns = namespace() %}{% set ns.me = ns %}{% set ns.l = [ns, namespace(up=ns)] %}{{ ns }}",
       "{% for x in [1, 2] %}{{ loop.changed(loop) }}{% set l = loop %}{% endfor %}",
       "{% macro m() %}{{ m is callable }}{% endmacro %}{% set ns = namespace(m=m) %}{{ ns.m() }}",
-      "{% set ns = namespace() %}{% for x in [1, 2] if x %}{% set ns.loop = loop %}{% set y = loop %}{% endfor %}{{ "
-      "ns.loop.x }}",
-      "{% set ns = namespace() %}{% for x in [[1]] recursive %}{% set ns.l = loop %}{% set me = loop %}{{ x if x == 1 "
-      "else loop(x) }}"
-      "{% endfor %}",
-      "{% set ns = namespace() %}{% for x in [1] %}{% set ns.i = [ns]|map('default') %}{{ raise_exception('out') }}{% "
-      "endfor %}",
+      std::string("{% set ns = namespace() %}{% for x in [1, 2] if x %}{% set ns.loop = loop %}{% set y = loop %}{% "
+                  "endfor %}{{ ") +
+          "ns.loop.x }}",
+      std::string("{% set ns = namespace() %}{% for x in [[1]] recursive %}{% set ns.l = loop %}{% set me = loop %}{{ "
+                  "x if x == 1 ") +
+          std::string("else loop(x) }}") + "{% endfor %}",
+      std::string("{% set ns = namespace() %}{% for x in [1] %}{% set ns.i = [ns]|map('default') %}{{ "
+                  "raise_exception('out') }}{% ") +
+          "endfor %}",
   };
   for (const std::string& source : sources) {
     const Result<ChatTemplate> compiled = ChatTemplate::Compile(source);

@@ -3,7 +3,9 @@
 // once.
 //
 // strftime_now sees 2024-02-29 13:05:09, a Thursday.
+#include <cstdio>
 #include <ctime>
+#include <exception>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -63,4 +65,11 @@ int Run() {
 }  // namespace
 }  // namespace qnext
 
-int main() { return qnext::Run(); }
+int main() {
+  try {
+    return qnext::Run();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "render_cases: %s\n", error.what());
+    return 1;
+  }
+}

@@ -56,8 +56,8 @@ bool Parameters::FlagOr(size_t index, bool fallback) const {
   return found_[index] == nullptr ? fallback : Truthy(*found_[index]);
 }
 
-Value Parameters::Or(size_t index, Value fallback) const {
-  return found_[index] == nullptr ? std::move(fallback) : *found_[index];
+Value Parameters::Or(size_t index, const Value& fallback) const {
+  return found_[index] == nullptr ? fallback : *found_[index];
 }
 
 void NeedNoArguments(std::string_view function, const Arguments& arguments) {

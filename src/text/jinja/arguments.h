@@ -29,7 +29,7 @@ class Parameters {
   Int IntOr(size_t index, Int fallback) const;
   std::string_view TextOr(size_t index, std::string_view fallback) const;
   bool FlagOr(size_t index, bool fallback) const;
-  Value Or(size_t index, Value fallback) const;
+  Value Or(size_t index, const Value& fallback) const;
 
  private:
   std::string_view function_;

@@ -92,10 +92,12 @@ struct BinaryExpr : Expr {
   ExprPtr right;
 };
 
+enum class LogicOp : uint8_t { kAnd, kOr };
+
 struct LogicExpr : Expr {
-  LogicExpr(int at_line, bool conjunction, ExprPtr a, ExprPtr b)
-      : Expr(ExprKind::kLogic, at_line), is_and(conjunction), left(std::move(a)), right(std::move(b)) {}
-  bool is_and;
+  LogicExpr(int at_line, LogicOp which, ExprPtr a, ExprPtr b)
+      : Expr(ExprKind::kLogic, at_line), op(which), left(std::move(a)), right(std::move(b)) {}
+  LogicOp op;
   ExprPtr left;
   ExprPtr right;
 };

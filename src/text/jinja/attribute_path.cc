@@ -17,7 +17,7 @@ AttributePath::AttributePath(Runtime& rt, const Value& attribute) {
     return;
   }
   rt.WorkOn(attribute);
-  for (const std::string_view part : SplitAt(attribute.Text(), ".", -1, /*from_right=*/false)) {
+  for (const std::string_view part : SplitAt(rt, attribute.Text(), ".", -1, /*from_right=*/false)) {
     const bool index = !part.empty() && part.find_first_not_of("0123456789") == std::string_view::npos;
     parts_.push_back(index ? Value::Integer(ParseInt(part, 10).value_or(0)) : Value::String(std::string(part)));
   }

@@ -24,7 +24,14 @@ std::partial_ordering CompareIntFloat(Int a, double b) {
   const double whole = std::trunc(b);
   const Int integer = static_cast<Int>(whole);
   if (a != integer) return a < integer ? std::partial_ordering::less : std::partial_ordering::greater;
-  return 0.0 <=> (b - whole);
+  const double fraction = b - whole;
+  if (fraction == 0) return std::partial_ordering::equivalent;
+  return fraction > 0 ? std::partial_ordering::less : std::partial_ordering::greater;
+}
+
+std::partial_ordering Reverse(std::partial_ordering order) {
+  if (order == std::partial_ordering::less) return std::partial_ordering::greater;
+  return order == std::partial_ordering::greater ? std::partial_ordering::less : order;
 }
 
 std::partial_ordering CompareNumbers(const Value& a, const Value& b) {
@@ -33,22 +40,22 @@ std::partial_ordering CompareNumbers(const Value& a, const Value& b) {
     return a.AsInt() < b.AsInt() ? std::partial_ordering::less : std::partial_ordering::greater;
   }
   if (a.IsIntegral()) return CompareIntFloat(a.AsInt(), b.AsFloat());
-  if (b.IsIntegral()) return 0 <=> CompareIntFloat(b.AsInt(), a.AsFloat());
+  if (b.IsIntegral()) return Reverse(CompareIntFloat(b.AsInt(), a.AsFloat()));
   return a.AsFloat() <=> b.AsFloat();
 }
 
 bool Holds(Order order, std::partial_ordering found) {
   switch (order) {
     case Order::kLess:
-      return found < 0;
+      return std::is_lt(found);
     case Order::kLessEqual:
-      return found <= 0;
+      return std::is_lteq(found);
     case Order::kGreater:
-      return found > 0;
+      return std::is_gt(found);
     case Order::kGreaterEqual:
       break;
   }
-  return found >= 0;
+  return std::is_gteq(found);
 }
 
 std::string_view OrderSign(Order order) {
@@ -94,7 +101,7 @@ bool EqualRanges(const RangeObject& a, const RangeObject& b) {
 
 bool EqualValues(Runtime* rt, const Value& a, const Value& b) {
   if (rt != nullptr) rt->Step();
-  if (a.IsNumber() && b.IsNumber()) return CompareNumbers(a, b) == 0;
+  if (a.IsNumber() && b.IsNumber()) return std::is_eq(CompareNumbers(a, b));
   if (a.kind() != b.kind()) return false;
   switch (a.kind()) {
     case Kind::kMissing:
@@ -180,7 +187,7 @@ bool Compare(Runtime& rt, Order order, const Value& a, const Value& b) {
   if (a.Is(Kind::kUndefined) || b.Is(Kind::kUndefined)) FailUndefined(a.Is(Kind::kUndefined) ? a : b);
   if (a.Is(Kind::kString) && b.Is(Kind::kString)) {
     rt.Work(std::min(a.Text().size(), b.Text().size()));
-    return Holds(order, a.Text().compare(b.Text()) <=> 0);  // the order of UTF-8 bytes is that of code points
+    return Holds(order, a.Text() <=> b.Text());  // the order of UTF-8 bytes is that of code points
   }
   if (a.kind() == b.kind() && (a.Is(Kind::kList) || a.Is(Kind::kTuple))) {
     return CompareItems(rt, order, a.Items(), b.Items());

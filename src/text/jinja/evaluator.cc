@@ -106,7 +106,7 @@ Value Interpreter::EvaluateBinary(const BinaryExpr& binary, const Variables& var
 
 Value Interpreter::EvaluateLogic(const LogicExpr& logic, const Variables& variables) {
   Value left = Evaluate(*logic.left, variables);
-  return Truthy(left) == logic.is_and ? Evaluate(*logic.right, variables) : left;
+  return Truthy(left) == (logic.op == LogicOp::kAnd) ? Evaluate(*logic.right, variables) : left;
 }
 
 Value Interpreter::EvaluateCompare(const CompareExpr& compare, const Variables& variables) {

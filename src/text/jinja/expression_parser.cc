@@ -85,14 +85,14 @@ ExprPtr ExpressionParser::ParseWithoutCondition() {
 ExprPtr ExpressionParser::ParseOr() {
   const int line = tokens_.line();
   ExprPtr left = ParseAnd();
-  while (tokens_.SkipName("or")) left = MakeBinary<LogicExpr>(line, /*conjunction=*/false, std::move(left), ParseAnd());
+  while (tokens_.SkipName("or")) left = MakeBinary<LogicExpr>(line, LogicOp::kOr, std::move(left), ParseAnd());
   return left;
 }
 
 ExprPtr ExpressionParser::ParseAnd() {
   const int line = tokens_.line();
   ExprPtr left = ParseNot();
-  while (tokens_.SkipName("and")) left = MakeBinary<LogicExpr>(line, /*conjunction=*/true, std::move(left), ParseNot());
+  while (tokens_.SkipName("and")) left = MakeBinary<LogicExpr>(line, LogicOp::kAnd, std::move(left), ParseNot());
   return left;
 }
 

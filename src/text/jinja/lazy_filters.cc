@@ -240,7 +240,7 @@ std::vector<Value> Slices(Runtime& rt, const Value& input, Int count, const Valu
 
 Value Batch(Runtime&, const Value& input, const Arguments& arguments) {
   const Parameters given("batch", arguments, {"linecount", "fill_with"}, 1);
-  const Value count = given[0];
+  const Value& count = given[0];
   const Value fill = given.Or(1, Value::None());
   return MakeDeferred(input, arguments, [count, fill](Runtime& rt, const Value& source) {
     return Batches(rt, source, NeedInt(count, "batch"), fill);
@@ -280,7 +280,7 @@ Value SelectAttribute(Runtime&, const Value& input, const Arguments& arguments) 
 
 Value Slice(Runtime&, const Value& input, const Arguments& arguments) {
   const Parameters given("slice", arguments, {"slices", "fill_with"}, 1);
-  const Value count = given[0];
+  const Value& count = given[0];
   const Value fill = given.Or(1, Value::None());
   return MakeDeferred(input, arguments, [count, fill](Runtime& rt, const Value& source) {
     return Slices(rt, source, NeedInt(count, "slice"), fill);

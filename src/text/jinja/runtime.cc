@@ -24,25 +24,15 @@ void Runtime::FailSteps() { FailLimit("rendering takes more steps than allowed")
 void Runtime::FailDepth() { FailLimit("the template recurses too deeply"); }
 
 void Runtime::WorkOn(const Value& value) {
-  if (value.Is(Kind::kString)) {
-    Work(value.Text().size());
-  } else if (value.Is(Kind::kList) || value.Is(Kind::kTuple)) {
-    Step(static_cast<int64_t>(value.Items().size() / 8));
-  } else if (value.Is(Kind::kDict)) {
-    Step(static_cast<int64_t>(value.As<DictObject>().entries().size() / 4));
-  }
+  if (value.Is(Kind::kString)) Work(value.Text().size());
 }
 
 void Runtime::WorkOnCharacters(const Value& value) {
-  if (value.Is(Kind::kString)) {
-    Step(static_cast<int64_t>(value.Text().size() / 8));
-  } else {
-    WorkOn(value);
-  }
+  if (value.Is(Kind::kString)) Step(static_cast<int64_t>(value.Text().size() / 8));
 }
 
 void Runtime::CheckItems(Int count) const {
-  if (count > options_.max_output_bytes / static_cast<Int>(sizeof(Value))) FailTooLarge();
+  if (count > max_items()) FailTooLarge();
 }
 
 void Runtime::WorkOn(const Arguments& arguments) {

@@ -29,14 +29,16 @@ class Runtime {
   }
   // Reading `bytes` of a string: a step per cache line.
   void Work(size_t bytes) { Step(static_cast<int64_t>(bytes / 64)); }
+  // The same for a value, if it is a string; the items of containers are counted where they are visited.
   void WorkOn(const Value& value);
   void WorkOn(const Arguments& arguments);
-  // The same for what looks at every character by itself, which costs more.
+  // For what looks at every character by itself, which costs more.
   void WorkOnCharacters(const Value& value);
   // Making a value of `bytes`. One value may not exceed the limit on the output.
   void Built(size_t bytes);
   // A container of `count` items, before it is filled; the items are to be counted with Built all the same.
   void CheckItems(Int count) const;
+  Int max_items() const { return options_.max_output_bytes / static_cast<Int>(sizeof(Value)); }
 
   // Count the value's size, then make it.
   Value String(std::string bytes, bool markup = false);
@@ -62,8 +64,8 @@ class Runtime {
 };
 
 // Bounds the native stack: one for each function that evaluation, through macro calls, loops and iterators over
-// iterators, can come back to. A macro that calls itself takes about eight of them a call; Python's own limit stops it
-// after some two hundred.
+// iterators, can come back to. A macro that calls itself takes four or five of them a call; Python's own limit stops
+// it after some two hundred calls.
 class DepthGuard {
  public:
   explicit DepthGuard(Runtime& runtime) : runtime_(runtime) {

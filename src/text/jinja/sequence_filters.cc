@@ -35,6 +35,13 @@ void SortByKey(Runtime& rt, bool reverse, std::vector<Keyed>* items) {
   });
 }
 
+Value ItemsOf(Runtime& rt, std::vector<Keyed>* keyed) {
+  std::vector<Value> items;
+  items.reserve(keyed->size());
+  for (Keyed& entry : *keyed) items.push_back(std::move(entry.item));
+  return rt.List(std::move(items));
+}
+
 Value KeyOf(Runtime& rt, const Value& value, bool case_sensitive) {
   return case_sensitive ? value : IgnoreCase(rt, value);
 }
@@ -72,10 +79,8 @@ Value DictSort(Runtime& rt, const Value& input, const Arguments& arguments) {
   for (const auto& [key, value] : input.As<DictObject>().entries()) {
     items.push_back({KeyOf(rt, by_key ? key : value, given.FlagOr(0, false)), rt.Tuple({key, value})});
   }
-  SortByKey(rt, given.FlagOr(2, false), &items);
-  std::vector<Value> sorted;
-  for (Keyed& entry : items) sorted.push_back(std::move(entry.item));
-  return rt.List(std::move(sorted));
+  SortByKey(rt, given.IntOr(2, 0) != 0, &items);
+  return ItemsOf(rt, &items);
 }
 
 Value First(Runtime& rt, const Value& input, const Arguments& arguments) {
@@ -176,7 +181,7 @@ Value Sort(Runtime& rt, const Value& input, const Arguments& arguments) {
   const bool case_sensitive = given.FlagOr(1, false);
   std::vector<AttributePath> paths;  // "age,name": several, in order of weight
   if (attribute.Is(Kind::kString)) {
-    for (const std::string_view part : SplitAt(attribute.Text(), ",", -1, /*from_right=*/false)) {
+    for (const std::string_view part : SplitAt(rt, attribute.Text(), ",", -1, /*from_right=*/false)) {
       paths.emplace_back(rt, Value::String(std::string(part)));
     }
   } else {
@@ -185,13 +190,12 @@ Value Sort(Runtime& rt, const Value& input, const Arguments& arguments) {
   std::vector<Keyed> items;
   for (Value& item : ToVector(rt, input)) {
     std::vector<Value> keys;
+    keys.reserve(paths.size());
     for (const AttributePath& path : paths) keys.push_back(KeyOf(rt, path.Get(rt, item), case_sensitive));
     items.push_back({rt.List(std::move(keys)), std::move(item)});
   }
-  SortByKey(rt, given.FlagOr(0, false), &items);
-  std::vector<Value> sorted;
-  for (Keyed& entry : items) sorted.push_back(std::move(entry.item));
-  return rt.List(std::move(sorted));
+  SortByKey(rt, given.IntOr(0, 0) != 0, &items);
+  return ItemsOf(rt, &items);
 }
 
 Value Sum(Runtime& rt, const Value& input, const Arguments& arguments) {

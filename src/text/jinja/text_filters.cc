@@ -94,7 +94,7 @@ Value Indent(Runtime& rt, const Value& input, const Arguments& arguments) {
   TextBuilder out(rt);
   if (given.FlagOr(1, false)) out.Append(indention);
   bool first = true;
-  for (const std::string_view line : SplitLines(text, /*keep_ends=*/false)) {
+  for (const std::string_view line : SplitLines(rt, text, /*keep_ends=*/false)) {
     if (!first) {
       out.Append("\n");
       if (blank || !line.empty()) out.Append(indention);

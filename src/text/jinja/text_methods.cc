@@ -64,16 +64,16 @@ Value Split(Runtime& rt, const Value& self, const Arguments& arguments) {
   const Int most = given.IntOr(1, -1);
   const Value* separator = given.Find(0);
   if (separator == nullptr || separator->Is(Kind::kNone)) {
-    return PiecesOf(rt, self, SplitAtSpace(self.Text(), most, kFromRight));
+    return PiecesOf(rt, self, SplitAtSpace(rt, self.Text(), most, kFromRight));
   }
   const std::string_view text = NeedText(*separator, "split");
   if (text.empty()) Fail("empty separator");
-  return PiecesOf(rt, self, SplitAt(self.Text(), text, most, kFromRight));
+  return PiecesOf(rt, self, SplitAt(rt, self.Text(), text, most, kFromRight));
 }
 
 Value SplitLinesMethod(Runtime& rt, const Value& self, const Arguments& arguments) {
   const Parameters given("splitlines", arguments, {"keepends"});
-  return PiecesOf(rt, self, SplitLines(self.Text(), given.IntOr(0, 0) != 0));
+  return PiecesOf(rt, self, SplitLines(rt, self.Text(), given.IntOr(0, 0) != 0));
 }
 
 template <bool kFromRight>
@@ -88,7 +88,8 @@ Value Partition(Runtime& rt, const Value& self, const Arguments& arguments) {
     Value nothing = Like(rt, self, std::string());
     return kFromRight ? rt.Tuple({nothing, nothing, whole}) : rt.Tuple({whole, nothing, nothing});
   }
-  return rt.Tuple({Like(rt, self, text.substr(0, at)), Like(rt, self, separator),
+  // Python hands back the separator it was given.
+  return rt.Tuple({Like(rt, self, text.substr(0, at)), self.IsMarkup() ? Like(rt, self, separator) : given[0],
                    Like(rt, self, text.substr(at + separator.size()))});
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "text/jinja/unicode.h"
 
@@ -28,22 +29,34 @@ size_t CharBefore(std::string_view text, size_t end) {
   return end;
 }
 
-// The places of all separators, left to right, none overlapping; found from the right end if asked, which can differ.
-std::vector<size_t> FindAll(std::string_view text, std::string_view separator, bool from_right) {
+// The places of at most `most` separators, left to right, none overlapping; counted from the right end if asked, which
+// can find others.
+std::vector<size_t> FindAll(std::string_view text, std::string_view separator, Int most, bool from_right) {
   std::vector<size_t> places;
   if (!from_right) {
-    for (size_t at = FindBytes(text, separator, 0); at != std::string_view::npos;
+    for (size_t at = FindBytes(text, separator, 0); at != std::string_view::npos && most > 0;
          at = FindBytes(text, separator, at + separator.size())) {
       places.push_back(at);
+      --most;
     }
     return places;
   }
   const std::string reversed_text(text.rbegin(), text.rend());
   const std::string reversed_separator(separator.rbegin(), separator.rend());
-  places = FindAll(reversed_text, reversed_separator, /*from_right=*/false);
+  places = FindAll(reversed_text, reversed_separator, most, /*from_right=*/false);
   for (size_t& place : places) place = text.size() - place - separator.size();
   std::reverse(places.begin(), places.end());
   return places;
+}
+
+// How many splits to make: what is asked for, but no more than shows that there are too many.
+Int SplitsToMake(const Runtime& rt, Int asked) {
+  return asked < 0 ? rt.max_items() + 1 : std::min(asked, rt.max_items() + 1);
+}
+
+std::vector<std::string_view> Checked(const Runtime& rt, std::vector<std::string_view> pieces) {
+  rt.CheckItems(static_cast<Int>(pieces.size()));
+  return pieces;
 }
 
 std::vector<std::string_view> SplitAtSpaceFromRight(std::string_view text, Int most) {
@@ -65,16 +78,9 @@ std::vector<std::string_view> SplitAtSpaceFromRight(std::string_view text, Int m
 
 }  // namespace
 
-std::vector<std::string_view> SplitAt(std::string_view text, std::string_view separator, Int most, bool from_right) {
-  std::vector<size_t> places = FindAll(text, separator, from_right);
-  if (most >= 0 && most < static_cast<Int>(places.size())) {
-    const auto kept = static_cast<std::ptrdiff_t>(most);
-    if (from_right) {
-      places.erase(places.begin(), places.end() - kept);
-    } else {
-      places.resize(static_cast<size_t>(most));
-    }
-  }
+std::vector<std::string_view> SplitAt(Runtime& rt, std::string_view text, std::string_view separator, Int most,
+                                      bool from_right) {
+  const std::vector<size_t> places = FindAll(text, separator, SplitsToMake(rt, most), from_right);
   std::vector<std::string_view> pieces;
   size_t start = 0;
   for (const size_t place : places) {
@@ -82,12 +88,12 @@ std::vector<std::string_view> SplitAt(std::string_view text, std::string_view se
     start = place + separator.size();
   }
   pieces.push_back(text.substr(start));
-  return pieces;
+  return Checked(rt, std::move(pieces));
 }
 
-std::vector<std::string_view> SplitAtSpace(std::string_view text, Int most, bool from_right) {
-  if (most < 0) most = kAll;
-  if (from_right) return SplitAtSpaceFromRight(text, most);
+std::vector<std::string_view> SplitAtSpace(Runtime& rt, std::string_view text, Int most, bool from_right) {
+  most = SplitsToMake(rt, most);
+  if (from_right) return Checked(rt, SplitAtSpaceFromRight(text, most));
   std::vector<std::string_view> pieces;
   std::string_view rest = StripLeft(text);
   while (!rest.empty()) {
@@ -104,7 +110,24 @@ std::vector<std::string_view> SplitAtSpace(std::string_view text, Int most, bool
     pieces.push_back(rest.substr(0, end));
     rest = StripLeft(rest.substr(end));
   }
-  return pieces;
+  return Checked(rt, std::move(pieces));
+}
+
+std::vector<std::string_view> SplitLines(Runtime& rt, std::string_view text, bool keep_ends) {
+  std::vector<std::string_view> lines;
+  size_t start = 0;
+  for (size_t at = 0; at < text.size();) {
+    const Decoded c = DecodeAt(text, at);
+    const size_t content_end = at;
+    at += c.size;
+    if (!IsLineBreak(c.value)) continue;
+    if (c.value == '\r' && at < text.size() && text[at] == '\n') ++at;
+    lines.push_back(text.substr(start, (keep_ends ? at : content_end) - start));
+    start = at;
+    if (static_cast<Int>(lines.size()) > rt.max_items()) break;
+  }
+  if (start < text.size()) lines.push_back(text.substr(start));
+  return Checked(rt, std::move(lines));
 }
 
 std::string_view StripChars(std::string_view text, std::string_view chars, bool left, bool right) {

@@ -335,20 +335,4 @@ size_t FindLastBytes(std::string_view text, std::string_view pattern) {
   return found == std::string_view::npos ? found : text.size() - pattern.size() - found;
 }
 
-std::vector<std::string_view> SplitLines(std::string_view text, bool keep_ends) {
-  std::vector<std::string_view> lines;
-  size_t start = 0;
-  for (size_t at = 0; at < text.size();) {
-    const Decoded c = DecodeAt(text, at);
-    const size_t content_end = at;
-    at += c.size;
-    if (!IsLineBreak(c.value)) continue;
-    if (c.value == '\r' && at < text.size() && text[at] == '\n') ++at;
-    lines.push_back(text.substr(start, (keep_ends ? at : content_end) - start));
-    start = at;
-  }
-  if (start < text.size()) lines.push_back(text.substr(start));
-  return lines;
-}
-
 }  // namespace qnext::jinja

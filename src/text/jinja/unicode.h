@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace qnext::jinja {
 
@@ -51,8 +50,5 @@ std::string_view StripRight(std::string_view text);
 // std::string_view::find in linear time whatever the pattern; npos when absent.
 size_t FindBytes(std::string_view text, std::string_view pattern, size_t from);
 size_t FindLastBytes(std::string_view text, std::string_view pattern);
-
-// str.splitlines: "\r\n" is one break; a break at the end opens no further line.
-std::vector<std::string_view> SplitLines(std::string_view text, bool keep_ends);
 
 }  // namespace qnext::jinja

@@ -77,7 +77,7 @@ Value FloatFilter(Runtime& rt, const Value& input, const Arguments& arguments) {
 
 Value IntFilter(Runtime& rt, const Value& input, const Arguments& arguments) {
   const Parameters given("int", arguments, {"default", "base"});
-  const Value fallback = given.Or(0, Value::Integer(0));
+  Value fallback = given.Or(0, Value::Integer(0));
   const Int base = given.IntOr(1, 10);
   if (input.Is(Kind::kUndefined)) FailUndefined(input);
   if (input.IsIntegral()) return Value::Integer(input.AsInt());
