@@ -56,5 +56,5 @@ echo
 echo "The short benchmark on it:"
 "$program" bench quick --model "$model" --out "$root/build/report"
 echo
-echo "The report is in $root/build/report (report.md, report.html, report.json)."
+echo "The report is in $root/build/report (report.md, report.json)."
 echo "With a real checkpoint: ./run.sh chat --model DIR   (./run.sh --help lists all commands)"

@@ -214,7 +214,8 @@ Status CheckTensors(const Checkpoint& checkpoint, const ModelConfig& config) {
   std::string message = fmt::format("{}: {} problem{} with the tensors:", checkpoint.folder(), problems.size(),
                                     problems.size() == 1 ? "" : "s");
   for (size_t i = 0; i < std::min(problems.size(), kListed); ++i) message += "\n  " + problems[i];
-  if (problems.size() > kListed) message += fmt::format("\n  and {} more", problems.size() - kListed);
+  if (problems.size() > kListed)
+    message += fmt::format("\n  and {} more (qnext inspect lists all of them)", problems.size() - kListed);
   return Corrupt(std::move(message));
 }
 

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/file.h"
+
 namespace qnext {
 namespace {
 
@@ -51,6 +53,8 @@ Status FillFromEnvironment(CLI::App& command, const Environment& environment) {
 
 Status FillFromFile(CLI::App& program, CLI::App& command, const std::string& path) {
   if (path.empty()) return {};
+  // The library takes a folder for an empty file.
+  QNEXT_RETURN_IF_ERROR(ReadFileToString(path).status());
   std::vector<CLI::ConfigItem> items;
   try {
     items = CLI::ConfigTOML().from_file(path);

@@ -4,6 +4,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <utility>
@@ -19,6 +21,37 @@ constexpr char kFooter[] =
     "Options can also come from the environment (QNEXT_TOP_K for --top-k) and from --config-file;\n"
     "the command line wins over the environment, and the environment over the file.\n"
     "Exit codes: 0 done, 1 failed, 2 bad usage.\n";
+
+// Numbers as people write them. The library's own conversion saturates, takes empty text for "not given", and reads 010
+// as octal; a number that means something else than it says is an error instead. `kind` is the option's type name.
+std::string CheckNumber(const std::string& kind, const std::string& text) {
+  const char* begin = text.data();
+  const char* end = begin + text.size();
+  if (kind == "X") {
+    double value = 0;
+    const auto [rest, error] = std::from_chars(begin, end, value);
+    return error == std::errc() && rest == end ? "" : fmt::format("\"{}\" is not a number", text);
+  }
+  const bool negative = !text.empty() && text[0] == '-';
+  const size_t first = negative ? 1 : 0;
+  const bool leading_zero = text.size() > first + 1 && text[first] == '0';
+  int64_t value = 0;
+  uint64_t unsigned_value = 0;
+  const auto [rest, error] =
+      kind == "seed" ? std::from_chars(begin, end, unsigned_value) : std::from_chars(begin, end, value);
+  if (error != std::errc() || rest != end || leading_zero) {
+    return fmt::format("\"{}\" is not a whole number{}", text, kind == "seed" ? " of 0 to 2^64 - 1" : "");
+  }
+  return "";
+}
+
+void CheckNumbers(CLI::App& command) {
+  for (CLI::Option* option : command.get_options()) {
+    const std::string kind = option->check_lname("seed") ? "seed" : option->get_type_name();
+    if (kind != "N" && kind != "K" && kind != "seed" && kind != "X") continue;
+    option->check(CLI::Validator([kind](std::string& text) { return CheckNumber(kind, text); }, "", "number"));
+  }
+}
 
 CommandLine UsageError(const std::string& message) {
   return {.command = nullptr, .exit_code = kExitUsage, .out = "", .error = message};
@@ -46,6 +79,7 @@ CommandLine ParseCommandLine(const std::vector<std::string>& arguments,
     CLI::App* sub = app.add_subcommand(command->name(), command->summary());
     if (command->hidden()) sub->group("");
     command->AddOptions(*sub);
+    CheckNumbers(*sub);
     sub->add_option("--config-file", config_file, "a TOML file with options: top-k = 20, or under [command]")
         ->type_name("FILE");
     sub->footer(kFooter);
