@@ -29,7 +29,8 @@ import jinja_fuzz
 
 HERE = pathlib.Path(__file__).resolve().parent
 NOW = datetime.datetime(2024, 2, 29, 13, 5, 9)
-REFUSALS = ("memory address", "exceeds 128 bits", "complex number")
+# jinja2 reads `x < not (y)` as the call of a variable named "not"; we name it at load as a function that is not there.
+REFUSALS = ("memory address", "exceeds 128 bits", "complex number", "not supported: function 'not'")
 
 
 class Generation(jinja2.ext.Extension):
@@ -184,8 +185,9 @@ def main():
     failures += check_messages(cases, expected, results)
     for name, verdict in failures[:options.show]:
         print(f"FAILED {name}\n  {verdict}")
-    print(f"{counts['passed']} passed ({failing} of them errors in both), {len(failures)} failed, "
-          f"{counts['refused']} refused by rule; jinja2 {jinja2.__version__}, Python {sys.version.split()[0]}")
+    print(f"{failing} of those passed are errors in both, {counts['refused']} refused by rule; jinja2 {jinja2.__version__}, "
+          f"Python {sys.version.split()[0]}")
+    print(f"{counts['passed']} passed, {len(failures)} failed")
     return 1 if failures else 0
 
 
