@@ -18,6 +18,11 @@ if(QNEXT_SANITIZE)
   target_link_options(qnext_flags INTERFACE -fsanitize=${QNEXT_SANITIZE})
 endif()
 
+# The same flags for the C++ files of libraries that also hold CUDA files; nvcc does not know them.
+add_library(qnext_flags_host INTERFACE)
+get_target_property(host_options qnext_flags INTERFACE_COMPILE_OPTIONS)
+target_compile_options(qnext_flags_host INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${host_options}>")
+
 set(QNEXT_INCLUDE_ROOT ${CMAKE_BINARY_DIR}/include)
 
 # qnext_library(<folder> SOURCES <files> [DEPS <folders>] [LIBS <targets>])

@@ -1,0 +1,36 @@
+// The choice of the next token on the device, so that only ids cross to the host. The steps and their order are those
+// of engine/sampler.h; what needs more than a step's logits and counts (log-probabilities) stays there.
+#pragma once
+
+#include "kernels/cuda/launch.h"
+
+namespace qnext::cuda {
+
+// What a row's request asks for; lives in device memory and is written when a request starts.
+struct SamplingRow {
+  uint64_t seed, stream;
+  uint64_t drawn;  // tokens drawn so far; the kernel advances it
+  double temperature, top_p, min_p;
+  double presence_penalty, frequency_penalty, repetition_penalty;
+  int32_t top_k;      // <= 0: all
+  int32_t penalizes;  // any penalty differs from its neutral value: counts and seen are read and written
+  int32_t biased;     // bias is read
+};
+
+struct SampleArgs {
+  const float* logits;      // [m, V_padded], rows logits_stride apart
+  SamplingRow* rows;        // [m]
+  uint32_t* answer_counts;  // [m, vocab_end]: times each token was generated; may be null if no row penalizes
+  uint8_t* seen;            // [m, vocab_end]: in prompt or answer
+  const float* bias;        // [m, vocab_end] added to the logits of rows with `biased`; may be null
+  float* scratch;           // scratch_bytes()
+  int32_t* tokens;          // [m] the chosen ids: device memory, the next step's input
+  int32_t* host_tokens;  // [m] the same in mapped host memory, or null; -1 where the logits are broken (NaN, +infinity,
+                         // nothing to choose from)
+  int64_t m, logits_stride, vocab_end;
+
+  static int64_t ScratchBytes(int64_t m, int64_t vocab_end);
+};
+Status LaunchSample(const SampleArgs& args, Stream stream);
+
+}  // namespace qnext::cuda
