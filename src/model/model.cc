@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "checkpoint/tensor_list.h"
 #include "model/layers.h"
+#include "model/weight_arena.h"
 #include "model/workspace.h"
 
 namespace qnext {
@@ -49,14 +50,15 @@ struct Model::Impl {
   ModelConfig config;
   ModelOptions options;
   OpContext ops;
-  ModelWeights weights;
+  WeightArena arena;
+  ModelWeights weights;  // in the arena
   std::unique_ptr<Workspace> ws;
 };
 
 Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Model::~Model() = default;
 const ModelConfig& Model::config() const { return impl_->config; }
-int64_t Model::weight_bytes() const { return impl_->weights.arena.allocated_bytes(); }
+int64_t Model::weight_bytes() const { return impl_->arena.allocated_bytes(); }
 
 Result<std::unique_ptr<Model>> Model::Load(const Checkpoint& checkpoint, const ModelConfig& config,
                                            const ModelOptions& options, const Kernels& kernels, ThreadPool& pool,
@@ -70,7 +72,7 @@ Result<std::unique_ptr<Model>> Model::LoadFrom(const TensorSource& source, const
                                                const std::function<void(const LoadProgress&)>& progress) {
   if (options.max_block_tokens < 1) return InvalidArgument("max_block_tokens: must be at least 1");
   auto impl = std::make_unique<Impl>(config, options, kernels, pool);
-  QNEXT_RETURN_IF_ERROR(LoadWeights(source, config, pool, progress, impl->weights));
+  QNEXT_RETURN_IF_ERROR(LoadWeights(source, config, impl->arena, pool, progress, impl->weights));
   const bool separate_up =
       std::ranges::any_of(impl->weights.layers, [](const LayerWeights& l) { return l.moe.separate_up; });
   impl->ws = std::make_unique<Workspace>(config, options.max_block_tokens, options.activations, pool.threads(),

@@ -38,6 +38,13 @@ std::byte* WeightArena::Allocate(int64_t bytes) {
   return piece;
 }
 
+Result<WeightPiece> WeightArena::Begin(const WeightId& /*id*/, int64_t bytes) {
+  std::byte* data = Allocate(bytes);
+  return WeightPiece{.staging = data, .place = data, .bytes = bytes};
+}
+
+Status WeightArena::Commit(const WeightPiece& /*piece*/) { return Status(); }
+
 int64_t WeightArena::allocated_bytes() const {
   std::lock_guard lock(mutex_);
   return allocated_;

@@ -6,19 +6,26 @@
 #include <mutex>
 #include <vector>
 
+#include "model/weight_memory.h"
+
 namespace qnext {
 
 // Pieces live as long as the arena. Thread-safe. An allocation that the system refuses ends the process (QNEXT_CHECK).
-class WeightArena {
+class WeightArena final : public WeightMemory {
  public:
   WeightArena() = default;
-  ~WeightArena();
+  ~WeightArena() override;
   WeightArena(const WeightArena&) = delete;
   WeightArena& operator=(const WeightArena&) = delete;
 
   // `bytes` zeroed bytes on a multiple of 64.
   std::byte* Allocate(int64_t bytes);
   int64_t allocated_bytes() const;
+
+  // Pieces are written where they stay.
+  Result<WeightPiece> Begin(const WeightId& id, int64_t bytes) override;
+  Status Commit(const WeightPiece& piece) override;
+  bool fixed_layouts() const override { return false; }
 
  private:
   struct Mapping {

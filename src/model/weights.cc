@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -84,12 +85,29 @@ struct GptqBytes {
   std::vector<int32_t> qweight, qzeros, g_idx;
   std::vector<uint16_t> scales;
   GptqTensors tensors;
+  bool symmetric = false;  // the configuration says so
 };
+
+Linear PackedLinear(const Int4Layout& layout, const std::byte* data, std::span<const int32_t> permutation) {
+  return {.in = layout.in, .out = layout.out, .int4 = {.layout = layout, .data = data}, .permutation = permutation};
+}
+
+// Which MLP "model.layers.3.mlp.experts.17.gate_proj" belongs to.
+WeightId MlpId(std::string_view gate_proj) {
+  constexpr std::string_view kLayers = "model.layers.", kExperts = ".mlp.experts.";
+  WeightId id{.role = WeightRole::kSharedExpert, .name = gate_proj.substr(0, gate_proj.rfind('.'))};
+  std::from_chars(gate_proj.data() + kLayers.size(), gate_proj.data() + gate_proj.size(), id.layer);
+  if (const size_t at = gate_proj.find(kExperts); at != std::string_view::npos) {
+    id.role = WeightRole::kRoutedExpert;
+    std::from_chars(gate_proj.data() + at + kExperts.size(), gate_proj.data() + gate_proj.size(), id.expert);
+  }
+  return id;
+}
 
 class Loader {
  public:
-  Loader(const TensorSource& source, const ModelConfig& config, ModelWeights& weights)
-      : source_(source), config_(config), weights_(weights), to_(Bind(config, weights)) {}
+  Loader(const TensorSource& source, const ModelConfig& config, WeightMemory& memory, ModelWeights& weights)
+      : source_(source), config_(config), memory_(memory), weights_(weights), to_(Bind(config, weights)) {}
 
   Status Run(ThreadPool& pool, const std::function<void(const LoadProgress&)>& progress);
 
@@ -105,11 +123,10 @@ class Loader {
   Status LoadVector(const ExpectedTensor& expected);
   Status LoadLinear(const ExpectedTensor& expected);
   Status LoadMlp(const ExpectedTensor* gate_up_down);
-  Status LoadDense(const ExpectedTensor& expected, Linear& out);
+  Status LoadDense(const ExpectedTensor& expected, WeightRole role, Linear& out);
   Result<GptqBytes> ReadGptq(const ExpectedTensor& expected);
-  void Pack(const GptqBytes& bytes, std::span<const int32_t> input_permutation,
-            std::span<const int32_t> row_permutation, Linear& out);
-  std::span<const int32_t> Keep(const std::vector<int32_t>& permutation);
+  Int4Layout LayoutOf(const GptqBytes& bytes) const;
+  Result<std::span<const int32_t>> Keep(const std::string& module, const std::vector<int32_t>& permutation);
 
   template <typename T>
   Status ReadInto(const std::string& name, std::vector<T>& out) {
@@ -134,6 +151,7 @@ class Loader {
 
   const TensorSource& source_;
   const ModelConfig& config_;
+  WeightMemory& memory_;
   ModelWeights& weights_;
   Destinations to_;
   std::atomic<int64_t> bytes_done_{0};
@@ -188,7 +206,9 @@ Status Loader::LoadVector(const ExpectedTensor& expected) {
   QNEXT_RETURN_IF_ERROR(ReadInto(expected.name, raw));
   const TensorInfo& info = Get(expected.name);
   const int64_t n = *info.shape.Elements();
-  float* out = reinterpret_cast<float*>(weights_.arena.Allocate(n * 4));
+  QNEXT_ASSIGN_OR_RETURN(const WeightPiece piece,
+                         memory_.Begin({.role = WeightRole::kVector, .name = expected.name}, n * 4));
+  float* out = reinterpret_cast<float*>(piece.staging);
   for (int64_t i = 0; i < n; ++i) {
     uint16_t half = 0;
     if (info.dtype == DType::kF32) {
@@ -199,19 +219,19 @@ Status Loader::LoadVector(const ExpectedTensor& expected) {
     }
     if (!std::isfinite(out[i])) return Corrupt(fmt::format("{}: element {} is not finite", expected.name, i));
   }
-  *place->second = out;
-  return Status();
+  *place->second = reinterpret_cast<const float*>(piece.place);
+  return memory_.Commit(piece);
 }
 
-Status Loader::LoadDense(const ExpectedTensor& expected, Linear& out) {
+Status Loader::LoadDense(const ExpectedTensor& expected, WeightRole role, Linear& out) {
   // The embedding is listed under its tensor name, a linear under its module name.
   const std::string name = EndsWith(expected.name, ".weight") ? expected.name : expected.name + ".weight";
   const TensorInfo& info = Get(name);
-  std::byte* data = weights_.arena.Allocate(info.bytes);
-  QNEXT_RETURN_IF_ERROR(source_.Read(info, {data, static_cast<size_t>(info.bytes)}));
+  QNEXT_ASSIGN_OR_RETURN(const WeightPiece piece, memory_.Begin({.role = role, .name = expected.name}, info.bytes));
+  QNEXT_RETURN_IF_ERROR(source_.Read(info, {piece.staging, static_cast<size_t>(info.bytes)}));
   bytes_done_ += info.bytes;
-  out = {.in = expected.shape[1], .out = expected.shape[0], .dtype = info.dtype, .dense = data};
-  return Status();
+  out = {.in = expected.shape[1], .out = expected.shape[0], .dtype = info.dtype, .dense = piece.place};
+  return memory_.Commit(piece);
 }
 
 Result<GptqBytes> Loader::ReadGptq(const ExpectedTensor& expected) {
@@ -235,35 +255,44 @@ Result<GptqBytes> Loader::ReadGptq(const ExpectedTensor& expected) {
   if (!valid.ok()) return valid.WithContext(module);
   const std::optional<GptqParams> params = config_.quantization->ForModule(module);
   QNEXT_CHECK(params.has_value(), "CheckTensors has compared storage and configuration");
+  bytes.symmetric = params->symmetric;
   if (params->symmetric && Int4LayoutFor(bytes.tensors).has_zeros) {
     return Corrupt(fmt::format("{}.qzeros: the configuration says sym, but a zero point differs from 8", module));
   }
   return bytes;
 }
 
-std::span<const int32_t> Loader::Keep(const std::vector<int32_t>& permutation) {
-  if (permutation.empty()) return {};
-  auto* copy = reinterpret_cast<int32_t*>(weights_.arena.Allocate(static_cast<int64_t>(permutation.size()) * 4));
-  std::copy(permutation.begin(), permutation.end(), copy);
-  return {copy, permutation.size()};
+Int4Layout Loader::LayoutOf(const GptqBytes& bytes) const {
+  Int4Layout layout = Int4LayoutFor(bytes.tensors);
+  if (memory_.fixed_layouts()) layout.has_zeros = !bytes.symmetric;
+  return layout;
 }
 
-void Loader::Pack(const GptqBytes& bytes, std::span<const int32_t> input_permutation,
-                  std::span<const int32_t> row_permutation, Linear& out) {
-  const Int4Layout layout = Int4LayoutFor(bytes.tensors);
-  std::byte* data = weights_.arena.Allocate(layout.bytes());
-  PackInt4(bytes.tensors, layout, input_permutation, row_permutation, data);
-  out = {
-      .in = layout.in, .out = layout.out, .int4 = {.layout = layout, .data = data}, .permutation = input_permutation};
+Result<std::span<const int32_t>> Loader::Keep(const std::string& module, const std::vector<int32_t>& permutation) {
+  if (permutation.empty()) return std::span<const int32_t>();
+  const std::string name = module + ".g_idx";
+  QNEXT_ASSIGN_OR_RETURN(const WeightPiece piece, memory_.Begin({.role = WeightRole::kVector, .name = name},
+                                                                static_cast<int64_t>(permutation.size()) * 4));
+  std::copy(permutation.begin(), permutation.end(), reinterpret_cast<int32_t*>(piece.staging));
+  QNEXT_RETURN_IF_ERROR(memory_.Commit(piece));
+  return std::span(reinterpret_cast<const int32_t*>(piece.place), permutation.size());
 }
 
 Status Loader::LoadLinear(const ExpectedTensor& expected) {
-  if (expected.role == TensorRole::kEmbedding) return LoadDense(expected, weights_.embed_tokens);
+  if (expected.role == TensorRole::kEmbedding) {
+    return LoadDense(expected, WeightRole::kEmbedding, weights_.embed_tokens);
+  }
   Linear& out = Destination(expected);
-  if (!IsGptq(expected.name)) return LoadDense(expected, out);
+  if (!IsGptq(expected.name)) return LoadDense(expected, WeightRole::kLinear, out);
   QNEXT_ASSIGN_OR_RETURN(const GptqBytes bytes, ReadGptq(expected));
-  Pack(bytes, Keep(Int4InputPermutation(bytes.tensors)), {}, out);
-  return Status();
+  QNEXT_ASSIGN_OR_RETURN(const std::span<const int32_t> order,
+                         Keep(expected.name, Int4InputPermutation(bytes.tensors)));
+  const Int4Layout layout = LayoutOf(bytes);
+  QNEXT_ASSIGN_OR_RETURN(const WeightPiece piece,
+                         memory_.Begin({.role = WeightRole::kLinear, .name = expected.name}, layout.bytes()));
+  PackInt4(bytes.tensors, layout, Int4InputPermutation(bytes.tensors), {}, piece.staging);
+  out = PackedLinear(layout, piece.place, order);
+  return memory_.Commit(piece);
 }
 
 Status Loader::LoadMlp(const ExpectedTensor* gate_up_down) {
@@ -280,20 +309,30 @@ Status Loader::LoadMlp(const ExpectedTensor* gate_up_down) {
   const std::vector<int32_t> down_order = Int4InputPermutation(down.tensors);
   const std::vector<int32_t> gate_order = Int4InputPermutation(gate.tensors);
   const std::vector<int32_t> up_order = Int4InputPermutation(up.tensors);
-  const std::span<const int32_t> gate_kept = Keep(gate_order);
-  Pack(gate, gate_kept, down_order, Destination(gate_up_down[0]));
-  Pack(up, up_order == gate_order ? gate_kept : Keep(up_order), down_order, Destination(gate_up_down[1]));
-  Linear& down_out = Destination(gate_up_down[2]);
-  Pack(down, down_order, {}, down_out);
-  down_out.permutation = {};
-  return Status();
+  QNEXT_ASSIGN_OR_RETURN(const std::span<const int32_t> gate_kept, Keep(gate_up_down[0].name, gate_order));
+  std::span<const int32_t> up_kept = gate_kept;
+  if (up_order != gate_order) {
+    QNEXT_ASSIGN_OR_RETURN(up_kept, Keep(gate_up_down[1].name, up_order));
+  }
+
+  const Int4Layout layouts[] = {LayoutOf(gate), LayoutOf(up), LayoutOf(down)};
+  const int64_t up_at = layouts[0].bytes(), down_at = up_at + layouts[1].bytes();
+  QNEXT_ASSIGN_OR_RETURN(const WeightPiece piece,
+                         memory_.Begin(MlpId(gate_up_down[0].name), down_at + layouts[2].bytes()));
+  PackInt4(gate.tensors, layouts[0], gate_order, down_order, piece.staging);
+  PackInt4(up.tensors, layouts[1], up_order, down_order, piece.staging + up_at);
+  PackInt4(down.tensors, layouts[2], down_order, {}, piece.staging + down_at);
+  Destination(gate_up_down[0]) = PackedLinear(layouts[0], piece.place, gate_kept);
+  Destination(gate_up_down[1]) = PackedLinear(layouts[1], piece.place + up_at, up_kept);
+  Destination(gate_up_down[2]) = PackedLinear(layouts[2], piece.place + down_at, {});
+  return memory_.Commit(piece);
 }
 
 }  // namespace
 
-Status LoadWeights(const TensorSource& source, const ModelConfig& config, ThreadPool& pool,
+Status LoadWeights(const TensorSource& source, const ModelConfig& config, WeightMemory& memory, ThreadPool& pool,
                    const std::function<void(const LoadProgress&)>& progress, ModelWeights& weights) {
-  return Loader(source, config, weights).Run(pool, progress);
+  return Loader(source, config, memory, weights).Run(pool, progress);
 }
 
 }  // namespace qnext

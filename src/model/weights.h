@@ -11,7 +11,7 @@
 #include "checkpoint/tensor_source.h"
 #include "config/model_config.h"
 #include "model/linear.h"
-#include "model/weight_arena.h"
+#include "model/weight_memory.h"
 
 namespace qnext {
 
@@ -64,19 +64,19 @@ struct LayerWeights {
   MlpWeights mlp;                                   // of a dense layer
 };
 
-// Immutable after loading; owns its memory.
+// Immutable after loading. Pointers are into the WeightMemory that it was loaded into.
 struct ModelWeights {
-  WeightArena arena;
   Linear embed_tokens;  // [V, D] always dense: a table of rows
   std::vector<LayerWeights> layers;
   const float* norm = nullptr;  // [D]
   Linear lm_head;               // [V, D]
 };
 
-// Reads every tensor of ExpectedTensors into its final layout, in parallel. The checkpoint must have passed
-// CheckTensors; what only the contents can show (zero points of a symmetric module, group indices, scales that are not
-// finite) is an error here that names the module. `progress` is called from the calling thread.
-Status LoadWeights(const TensorSource& source, const ModelConfig& config, ThreadPool& pool,
+// Reads every tensor of ExpectedTensors into its final layout in `memory`, in parallel. The int4 matrices of an MLP are
+// one piece: gate, up, down, one after the other. The checkpoint must have passed CheckTensors; what only the contents
+// can show (zero points of a symmetric module, group indices, scales that are not finite) is an error here that names
+// the module. `progress` is called from the calling thread.
+Status LoadWeights(const TensorSource& source, const ModelConfig& config, WeightMemory& memory, ThreadPool& pool,
                    const std::function<void(const LoadProgress&)>& progress, ModelWeights& weights);
 
 }  // namespace qnext
