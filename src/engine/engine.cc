@@ -40,17 +40,29 @@ Result<GenerationResult> Engine::Generate(const Request& request, const Generati
   LanguageModel& model = *parts_.model;
   model.Reset();
   sequence.Start();
+  const bool samples = model.CanSample(request.sampling);
+  if (samples) {
+    QNEXT_RETURN_IF_ERROR(
+        model.StartSampling(request.sampling, sequence.seed(), request.stream, request.prompt_ids));
+  }
   std::vector<int32_t> input = request.prompt_ids;
+  const auto step = [&]() -> Result<Piece> {
+    if (hooks.cancelled && hooks.cancelled()) return Cancelled("by the caller");
+    if (samples) {
+      QNEXT_ASSIGN_OR_RETURN(const int32_t token, model.ForwardAndSample(input, hooks.cancelled));
+      return sequence.Accept(token);
+    }
+    QNEXT_RETURN_IF_ERROR(model.Forward(input, logits_, hooks.cancelled));
+    return sequence.Advance(logits_);
+  };
   while (!sequence.finished()) {
-    const bool cancelled = hooks.cancelled && hooks.cancelled();
-    const Status status = cancelled ? Cancelled("by the caller") : model.Forward(input, logits_, hooks.cancelled);
-    if (status.code() == StatusCode::kCancelled) {
+    const Result<Piece> piece = step();
+    if (piece.status().code() == StatusCode::kCancelled) {
       sequence.Cancel();
       break;
     }
-    QNEXT_RETURN_IF_ERROR(status);
-    QNEXT_ASSIGN_OR_RETURN(const Piece piece, sequence.Advance(logits_));
-    if (hooks.on_piece && !hooks.on_piece(piece)) sequence.Cancel();
+    QNEXT_RETURN_IF_ERROR(piece.status());
+    if (hooks.on_piece && !hooks.on_piece(*piece)) sequence.Cancel();
     if (!sequence.finished()) input.assign(1, sequence.next_input());
   }
   return sequence.TakeResult();

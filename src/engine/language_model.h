@@ -6,8 +6,11 @@
 #include <span>
 
 #include "base/status.h"
+#include "engine/sampling_params.h"
 
 namespace qnext {
+
+struct ForwardOutputs;  // model/model.h
 
 // A model together with the state of one sequence. One thread at a time.
 class LanguageModel {
@@ -25,6 +28,25 @@ class LanguageModel {
   // as after any other error.
   virtual Status Forward(std::span<const int32_t> ids, std::span<float> logits,
                          const std::function<bool()>& cancelled) = 0;
+
+  // A model on a device may choose tokens where its logits are, so that only ids cross. If it can do so for these
+  // parameters, an answer is StartSampling and then ForwardAndSample for the prompt and for each token; the steps of
+  // the choice are those of engine/sampler.h. `seed` and `stream` are the Sampler's, `prompt` what its penalties know.
+  virtual bool CanSample(const SamplingParams& /*params*/) const { return false; }
+  virtual Status StartSampling(const SamplingParams& /*params*/, uint64_t /*seed*/, uint64_t /*stream*/,
+                               std::span<const int32_t> /*prompt*/) {
+    return Unsupported("this model does not sample");
+  }
+  // Appends `ids` as Forward does and chooses the token that follows. kInternal where the logits are broken.
+  virtual Result<int32_t> ForwardAndSample(std::span<const int32_t> /*ids*/,
+                                           const std::function<bool()>& /*cancelled*/) {
+    return Unsupported("this model does not sample");
+  }
+
+  // Appends `ids` and gives back everything that `outputs` asks for. For verification.
+  virtual Status ForwardAll(std::span<const int32_t> /*ids*/, const ForwardOutputs& /*outputs*/) {
+    return Unsupported("this model does not show its inner states");
+  }
 };
 
 }  // namespace qnext

@@ -35,23 +35,25 @@ Sequence::Sequence(const Request& request, const Tokenizer& tokenizer, const std
 void Sequence::Start() { result_.timeline.Start(std::chrono::steady_clock::now(), result_.usage.prompt_tokens); }
 
 Result<Piece> Sequence::Advance(std::span<const float> logits) {
+  QNEXT_ASSIGN_OR_RETURN(const SampledToken token, sampler_.Sample(logits));
+  return Accept(token);
+}
+
+Piece Sequence::Accept(const SampledToken& token) {
   QNEXT_CHECK(!finished_, "a finished sequence does not advance");
   const size_t text_before = result_.text.size();
-  const Result<SampledToken> token = sampler_.Sample(logits);
-  if (!token.ok()) return token.status();
-
   result_.timeline.AddToken(std::chrono::steady_clock::now());
-  result_.token_ids.push_back(token->id);
+  result_.token_ids.push_back(token.id);
   if (request_.sampling.logprobs) {
-    result_.logprobs.push_back({.logprob = token->logprob, .top = {token->top.begin(), token->top.end()}});
+    result_.logprobs.push_back({.logprob = token.logprob, .top = {token.top.begin(), token.top.end()}});
   }
-  const bool is_eos = !request_.ignore_eos && std::find(eos_ids_.begin(), eos_ids_.end(), token->id) != eos_ids_.end();
+  const bool is_eos = !request_.ignore_eos && std::find(eos_ids_.begin(), eos_ids_.end(), token.id) != eos_ids_.end();
   if (is_eos) {
-    result_.eos_id = token->id;
+    result_.eos_id = token.id;
     AppendHeldBack();
     Finish(FinishReason::kStop);
   } else {
-    AppendText(detokenizer_.Push(token->id));
+    AppendText(detokenizer_.Push(token.id));
     const bool full = static_cast<int64_t>(result_.token_ids.size()) >= max_tokens_;
     if (full && !stop_.stopped()) AppendHeldBack();
     if (stop_.stopped()) {
@@ -61,7 +63,7 @@ Result<Piece> Sequence::Advance(std::span<const float> logits) {
     }
   }
   return Piece{.text = std::string_view(result_.text).substr(text_before),
-               .token_id = token->id,
+               .token_id = token.id,
                .logprobs = result_.logprobs.empty() ? nullptr : &result_.logprobs.back()};
 }
 

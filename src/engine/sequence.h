@@ -29,6 +29,9 @@ class Sequence {
   // Chooses the token that follows and decides whether it is the last. The piece's text is valid until the next call.
   // An error (broken logits) ends the sequence. Not after finished().
   Result<Piece> Advance(std::span<const float> logits);
+  // The same with a token that the model has chosen by itself (LanguageModel::ForwardAndSample), with this seed.
+  Piece Accept(int32_t token) { return Accept(SampledToken{.id = token}); }
+  uint64_t seed() const { return sampler_.seed(); }
 
   bool finished() const { return finished_; }
   // Ends the sequence where it stands; text that could still have become a stop string is dropped. Nothing if it has
@@ -42,6 +45,7 @@ class Sequence {
   GenerationResult TakeResult();
 
  private:
+  Piece Accept(const SampledToken& token);
   void Finish(FinishReason reason);
   // Adds to the text what the bytes of a token make certain.
   void AppendText(std::string_view bytes);

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "model/layers.h"
+#include "model/rope.h"
 
 namespace qnext {
 namespace {
@@ -18,32 +19,14 @@ int64_t AttentionSplits(int64_t tokens, int64_t context) {
 }  // namespace
 
 void FillRopeTable(const ModelConfig& config, int64_t start, int64_t tokens, float* cos, float* sin) {
-  const int64_t half = config.rotary_dims / 2;
-  const double dims = static_cast<double>(config.rotary_dims);
-  double magnitude = 1;
-  double low = 0, high = 0;
-  if (config.yarn) {
-    // YaRN (Peng et al. 2023): dimensions that turn more than beta_fast times within the original context keep their
-    // frequency, those that turn less than beta_slow times are slowed by `factor`, with a linear ramp between.
-    const auto dimension_of = [&](double turns) {
-      return dims * std::log(static_cast<double>(config.yarn->original_max_position_embeddings) / (turns * 2 * M_PI)) /
-             (2 * std::log(config.rope_theta));
-    };
-    low = std::max(std::floor(dimension_of(config.yarn->beta_fast)), 0.0);
-    high = std::min(std::ceil(dimension_of(config.yarn->beta_slow)), dims - 1);
-    if (low == high) high += 0.001;
-    magnitude = config.yarn->attention_factor;
-  }
+  const RopeFrequencies frequencies(config);
+  const int64_t half = frequencies.count();
   for (int64_t i = 0; i < half; ++i) {
-    double frequency = std::pow(config.rope_theta, -2.0 * static_cast<double>(i) / dims);
-    if (config.yarn) {
-      const double slowed = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
-      frequency = frequency / config.yarn->factor * slowed + frequency * (1 - slowed);
-    }
+    const double frequency = frequencies.At(i);
     for (int64_t t = 0; t < tokens; ++t) {
       const double angle = static_cast<double>(start + t) * frequency;
-      cos[t * half + i] = static_cast<float>(std::cos(angle) * magnitude);
-      sin[t * half + i] = static_cast<float>(std::sin(angle) * magnitude);
+      cos[t * half + i] = static_cast<float>(std::cos(angle) * frequencies.magnitude());
+      sin[t * half + i] = static_cast<float>(std::sin(angle) * frequencies.magnitude());
     }
   }
 }

@@ -34,6 +34,8 @@ class ForcedRouting {
     return choices_.data() + (moe_layer * positions_ + position % positions_) * top_;
   }
   int64_t top() const { return top_; }
+  int64_t layers() const { return layers_; }
+  int64_t positions() const { return positions_; }  // of the list
 
   // The share of choices that an LRU cache of `capacity` experts per layer, empty at first, would hit after the first
   // `skip` positions.

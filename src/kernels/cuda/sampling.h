@@ -19,10 +19,11 @@ struct SamplingRow {
 
 struct SampleArgs {
   const float* logits;      // [m, V_padded], rows logits_stride apart
-  SamplingRow* rows;        // [m]
-  uint32_t* answer_counts;  // [m, vocab_end]: times each token was generated; may be null if no row penalizes
-  uint8_t* seen;            // [m, vocab_end]: in prompt or answer
-  const float* bias;        // [m, vocab_end] added to the logits of rows with `biased`; may be null
+  const int32_t* slots;     // [m] which entry of the next four each row uses; null: its own number
+  SamplingRow* rows;        // [slots]
+  uint32_t* answer_counts;  // [slots, vocab_end]: times each token was generated; may be null if no row penalizes
+  uint8_t* seen;            // [slots, vocab_end]: in prompt or answer
+  const float* bias;        // [slots, vocab_end] added to the logits of rows with `biased`; may be null
   float* scratch;           // scratch_bytes()
   int32_t* tokens;          // [m] the chosen ids: device memory, the next step's input
   int32_t* host_tokens;  // [m] the same in mapped host memory, or null; -1 where the logits are broken (NaN, +infinity,

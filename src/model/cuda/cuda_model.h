@@ -1,0 +1,108 @@
+// A loaded model and its forward pass on a GPU: prefill in blocks, decode steps as captured graphs. docs/cuda-engine.md
+// says how a step flows. Free of CUDA's headers.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "checkpoint/tensor_source.h"
+#include "config/model_config.h"
+#include "hw/cuda/gpu.h"
+#include "kernels/cuda/sampling.h"
+#include "kernels/kv_page.h"
+#include "model/cuda/weight_plan.h"
+#include "model/forced_routing.h"
+#include "model/model.h"
+
+namespace qnext::cuda {
+
+struct CudaModelOptions {
+  KvType kv_type = KvType::kBF16;
+  int64_t slots = 1;               // sequences that can run together, at most kMaxDecodeRows
+  int64_t context = 32768;         // tokens of each
+  int64_t max_block_tokens = 512;  // tokens of a prompt that run through a layer together
+  int32_t vocab_end = 0;           // ids from here on are padding and never chosen; 0: none are
+  // Simulated routing, as ModelOptions has it; copied.
+  const ForcedRouting* routing = nullptr;
+  // A hard bound on the GPU memory of this process; absent: what is free, less a margin.
+  std::optional<int64_t> vram_bytes;
+  bool graphs = true;  // false: decode steps launch kernel by kernel (for tests and tables of kernels)
+};
+
+// What Load takes of GPU and pinned memory, row by row, and whether the embedding is among the former.
+struct CudaMemoryPlan {
+  EmbeddingPlace embedding = EmbeddingPlace::kVram;
+  std::vector<ArenaRow> vram;  // the last row is the CUDA context and its code, an estimate
+  std::vector<ArenaRow> host;
+
+  int64_t vram_bytes() const;
+};
+
+// How the next tokens of a slot are chosen.
+struct TokenChoice {
+  SamplingRow row = {};                             // row.drawn is 0 at the start of an answer
+  std::span<const int32_t> seen;                    // the prompt, for repetition_penalty; only read where row.penalizes
+  std::span<const std::pair<int32_t, float>> bias;  // only where row.biased
+};
+
+// One thread at a time; any thread, one after the other. Errors of the GPU are final: every later call repeats the
+// first. Slots are independent sequences, empty at first.
+class CudaModel {
+ public:
+  // The GPU memory of a model, computed by the code that allocates it. No GPU is asked.
+  static Result<CudaMemoryPlan> Plan(const TensorSource& source, const ModelConfig& config,
+                                     const CudaModelOptions& options);
+
+  // `source` has passed CheckTensors or is synthetic. Refused before anything is read: what the kernels cannot run
+  // (kUnsupported), and what does not fit (kResourceExhausted, with the amounts). `pool` is used while loading only.
+  static Result<std::unique_ptr<CudaModel>> Load(const TensorSource& source, const ModelConfig& config,
+                                                 const CudaModelOptions& options, const GpuInfo& gpu, ThreadPool& pool,
+                                                 const std::function<void(const LoadProgress&)>& progress = nullptr);
+  ~CudaModel();
+
+  const ModelConfig& config() const;
+  const CudaModelOptions& options() const;
+  const CudaMemoryPlan& memory() const;
+  const GpuInfo& gpu() const;
+  int64_t tokens(int64_t slot) const;
+
+  // Empties a slot.
+  Status Reset(int64_t slot);
+
+  // Appends ids to a slot, in blocks, and gives back what `outputs` asks for (host memory). kResourceExhausted if they
+  // do not fit the context; then nothing has changed. `cancelled` is asked between blocks and ends the call with
+  // kCancelled. After an error the slot is good for Reset only.
+  Status Forward(int64_t slot, std::span<const int32_t> ids, const ForwardOutputs& outputs,
+                 const std::function<bool()>& cancelled = nullptr);
+
+  // One token each of several different slots in one step: writes their logits [rows, V].
+  struct Row {
+    int64_t slot;
+    int32_t id;
+  };
+  Status Decode(std::span<const Row> rows, std::span<float> logits);
+
+  // The choice of tokens on the GPU. SetChoice says how a slot chooses; Prefill appends ids as Forward does and chooses
+  // the token that follows; DecodeAndChoose runs a step and chooses for each row. kInternal where the logits are
+  // broken.
+  Status SetChoice(int64_t slot, const TokenChoice& choice);
+  Result<int32_t> Prefill(int64_t slot, std::span<const int32_t> ids, const std::function<bool()>& cancelled = nullptr);
+  Status DecodeAndChoose(std::span<const Row> rows, std::span<int32_t> chosen);
+
+  // Where the time of a decode step of `m` rows goes. The slots' states are good for Reset only afterwards.
+  Result<struct StepProfile> Profile(int64_t m, int64_t context);
+
+ private:
+  struct Impl;
+  explicit CudaModel(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace qnext::cuda

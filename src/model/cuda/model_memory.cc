@@ -1,0 +1,94 @@
+#include "model/cuda/model_memory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/bytes.h"
+
+namespace qnext::cuda {
+namespace {
+
+constexpr char kContextRow[] = "CUDA context and code";
+
+int64_t Sum(const std::vector<ArenaRow>& rows) {
+  int64_t bytes = 0;
+  for (const ArenaRow& row : rows) bytes += row.bytes;
+  return bytes;
+}
+
+CudaMemoryPlan Count(const ModelConfig& config, const CudaModelOptions& options, const GpuWeightPlan& weights,
+                     EmbeddingPlace embedding) {
+  Arena vram, host;
+  LayOutModel(config, options, weights, embedding, vram, host);
+  CudaMemoryPlan plan{.embedding = embedding, .vram = vram.rows(), .host = host.rows()};
+  plan.vram.push_back({.name = kContextRow, .bytes = kContextBytes});
+  Arena pinned;
+  LayOutHost(config, options, pinned);
+  plan.host.insert(plan.host.end(), pinned.rows().begin(), pinned.rows().end());
+  std::erase_if(plan.host, [](const ArenaRow& row) { return row.bytes == 0; });
+  return plan;
+}
+
+// "experts 38 GiB, KV cache 0.8 GiB, ...", the largest first.
+std::string Largest(std::vector<ArenaRow> rows) {
+  std::ranges::stable_sort(rows, [](const ArenaRow& a, const ArenaRow& b) { return a.bytes > b.bytes; });
+  std::string text;
+  for (const ArenaRow& row : rows) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", row.name, FormatBytes(row.bytes));
+  }
+  return text;
+}
+
+}  // namespace
+
+int64_t CudaMemoryPlan::vram_bytes() const { return Sum(vram); }
+
+ModelPlaces LayOutModel(const ModelConfig& config, const CudaModelOptions& options, const GpuWeightPlan& weights,
+                        EmbeddingPlace embedding, Arena& vram, Arena& host) {
+  ModelPlaces places;
+  places.weights = GpuWeightPlaces::LayOut(weights, embedding, vram, host);
+  places.state = GpuState::LayOut(StateLayout::For(config, options.kv_type), options.slots, options.context, vram);
+  const GpuWorkspaceShape shape = {.rows = std::max(options.max_block_tokens, kMaxDecodeRows),
+                                   .slots = options.slots,
+                                   .vocab_end = options.vocab_end,
+                                   .ordered_experts = weights.ordered_experts()};
+  places.ws = GpuWorkspace::LayOut(config, shape, vram);
+  if (options.routing != nullptr && options.routing->layers() > 0) {
+    places.routing_positions = options.routing->positions();
+    vram.Begin("simulated routing");
+    places.routing =
+        vram.Take<uint16_t>(options.routing->layers() * options.routing->positions() * options.routing->top());
+  }
+  return places;
+}
+
+HostPlaces LayOutHost(const ModelConfig& config, const CudaModelOptions& options, Arena& host) {
+  const auto rows = [&](int64_t count) {
+    return GpuRows{
+        .ids = host.Take<int32_t>(count), .positions = host.Take<int32_t>(count), .slots = host.Take<int32_t>(count)};
+  };
+  HostPlaces places;
+  host.Begin("transfer buffers");
+  places.block_rows = rows(std::max(options.max_block_tokens, kMaxDecodeRows));
+  places.decode_rows = rows(kMaxDecodeRows);
+  places.results = host.Take<uint64_t>(kMaxDecodeRows);
+  places.logits = host.Take<float>(kLogitRows * config.vocab_size);
+  return places;
+}
+
+Result<CudaMemoryPlan> PlanMemory(const ModelConfig& config, const CudaModelOptions& options,
+                                  const GpuWeightPlan& weights, std::optional<int64_t> vram_bytes, const char* bound) {
+  CudaMemoryPlan plan = Count(config, options, weights, EmbeddingPlace::kVram);
+  if (!vram_bytes || plan.vram_bytes() <= *vram_bytes) return plan;
+  // The output matrix of tied weights is the embedding, which a step reads whole.
+  if (!config.tie_word_embeddings) plan = Count(config, options, weights, EmbeddingPlace::kHostMemory);
+  if (plan.vram_bytes() <= *vram_bytes) return plan;
+  return ResourceExhausted(
+      fmt::format("{}: with all experts on the GPU the model needs {}, which is {} more than the {} there are ({})",
+                  bound, FormatBytes(plan.vram_bytes()), FormatBytes(plan.vram_bytes() - *vram_bytes),
+                  FormatBytes(*vram_bytes), Largest(plan.vram)));
+}
+
+}  // namespace qnext::cuda
