@@ -112,8 +112,8 @@ class LogitsCommand : public Command {
     QNEXT_ASSIGN_OR_RETURN(ModelLoadOptions load, ToLoadOptions(options_.model));
     load.model.max_block_tokens = options_.block_tokens;
     load.model.chunked_delta_net = !options_.recurrent;
-    QNEXT_ASSIGN_OR_RETURN(LoadedModel loaded, LoadedModel::Load(load, config, nullptr));
-    const std::unique_ptr<SequenceState> state = loaded.model().NewSequence(tokens);
+    QNEXT_ASSIGN_OR_RETURN(const LoadedLanguageModel loaded,
+                           LoadLanguageModel(load, config, {.context = tokens, .vocab_end = 0}, nullptr));
     Outputs out(config, tokens);
     const ForwardOutputs outputs{.logits = out.logits.data(),
                                  .logit_rows = tokens,
@@ -122,7 +122,7 @@ class LogitsCommand : public Command {
                                  .expert_weights = out.expert_weights.data(),
                                  .forced_experts = forced_experts.empty() ? nullptr : forced_experts.data(),
                                  .forced_inputs = forced_inputs.empty() ? nullptr : forced_inputs.data()};
-    QNEXT_RETURN_IF_ERROR(loaded.model().Forward(ids, *state, outputs));
+    QNEXT_RETURN_IF_ERROR(loaded.model->ForwardAll(ids, outputs));
     return WriteSafetensors(options_.out, out.Tensors());
   }
 

@@ -7,7 +7,9 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/bytes.h"
 #include "cli/load_progress.h"
+#include "engine/device.h"
 #include "hw/topology.h"
 
 namespace qnext {
@@ -37,9 +39,14 @@ void AddModelFolderOption(CLI::App& app, std::string& folder) {
 
 void AddModelOptions(CLI::App& app, ModelFlags& flags) {
   AddModelFolderOption(app, flags.model);
-  app.add_option("--device", flags.device, "cpu; this build has no CUDA engine")
-      ->type_name("cpu|cuda")
-      ->capture_default_str();
+  app.add_option("--device", flags.device,
+                 HasCudaEngine()
+                     ? "where the model runs; default: cuda where there is a GPU that can run it, otherwise cpu"
+                     : "cpu; this build has no CUDA engine")
+      ->type_name("cpu|cuda");
+  app.add_option("--vram", flags.vram,
+                 "the most GPU memory that this process may take, as 15GiB; default: what is free, less 256 MiB")
+      ->type_name("SIZE");
   app.add_option("--threads", flags.threads,
                  "CPU workers; default: physical cores less one (of the fast kind, within the container's quota)")
       ->type_name("N");
@@ -75,8 +82,24 @@ Status CheckModelFolder(const std::string& folder) {
 
 Status CheckModelFlags(const ModelFlags& flags) {
   QNEXT_RETURN_IF_ERROR(CheckModelFolder(flags.model));
-  if (flags.device == "cuda") return InvalidArgument("--device: this build has no CUDA engine; use cpu");
-  if (flags.device != "cpu") return InvalidArgument(fmt::format("--device: cpu or cuda, not \"{}\"", flags.device));
+  if (!flags.device.empty() && !ParseDevice(flags.device)) {
+    return InvalidArgument(fmt::format("--device: cpu or cuda, not \"{}\"", flags.device));
+  }
+  if (flags.device == "cuda" && !HasCudaEngine()) {
+    return InvalidArgument("--device: this build has no CUDA engine; use cpu");
+  }
+  if (flags.device == "cuda" && flags.activations != "int8") {
+    return InvalidArgument("--activations: the CUDA engine has int8 only");
+  }
+  if (flags.device == "cuda" && flags.cpu_isa != "auto") {
+    return InvalidArgument("--cpu-isa: not with --device cuda");
+  }
+  if (!flags.vram.empty()) {
+    const Result<int64_t> bytes = ParseByteSize(flags.vram);
+    if (!bytes.ok()) return bytes.status().WithContext("--vram");
+    if (flags.device == "cpu") return InvalidArgument("--vram: not with --device cpu");
+    if (!HasCudaEngine()) return InvalidArgument("--vram: this build has no CUDA engine");
+  }
   if (flags.threads < 0 || flags.threads > kMostThreads) {
     return InvalidArgument(fmt::format("--threads: must be in [1, {}], not {}", kMostThreads, flags.threads));
   }
@@ -97,6 +120,8 @@ Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags) {
   QNEXT_ASSIGN_OR_RETURN(const CpuTopology topology, DetectCpuTopology());
   ModelLoadOptions options;
   options.folder = flags.model;
+  options.device = flags.device.empty() ? Device::kAuto : *ParseDevice(flags.device);
+  if (!flags.vram.empty()) options.vram_bytes = *ParseByteSize(flags.vram);
   options.threads.threads = flags.threads > 0 ? flags.threads : topology.DefaultThreads();
   options.threads.cpus = topology.PinnedCpus(options.threads.threads);
   options.model.kv_type = *Lookup(kKvTypes, flags.kv);
@@ -114,17 +139,27 @@ Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags) {
       Engine::Load({.load = std::move(load), .context = flags.ctx, .chat_template_path = flags.chat_template},
                    [&](const LoadProgress& now) { progress.Update(now); }));
   progress.Finish();
+  if (!engine->info().fallback.empty()) {
+    fmt::print(stderr, "qnext: running on the CPU: {}\n", engine->info().fallback);
+  }
   for (const std::string& warning : engine->Warnings()) fmt::print(stderr, "qnext: warning: {}\n", warning);
   return engine;
 }
 
 std::vector<std::pair<std::string, std::string>> DescribeFlags(const ModelFlags& flags, const Engine& engine) {
-  return {{"device", flags.device},
-          {"threads", std::to_string(engine.info().threads)},
-          {"context", std::to_string(engine.context())},
-          {"KV cache", flags.kv},
-          {"activations", flags.activations},
-          {"CPU path", engine.info().kernels}};
+  const EngineInfo& info = engine.info();
+  std::vector<std::pair<std::string, std::string>> facts = {{"device", info.device},
+                                                            {"threads", std::to_string(info.threads)},
+                                                            {"context", std::to_string(engine.context())},
+                                                            {"KV cache", flags.kv},
+                                                            {"activations", flags.activations}};
+  if (info.gpu.empty()) {
+    facts.emplace_back("CPU path", info.kernels);
+  } else {
+    facts.emplace_back("GPU", info.gpu);
+    facts.emplace_back("GPU memory planned", FormatBytes(info.vram_bytes));
+  }
+  return facts;
 }
 
 }  // namespace qnext

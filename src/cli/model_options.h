@@ -19,8 +19,9 @@ namespace qnext {
 
 struct ModelFlags {
   std::string model;
-  std::string device = "cpu";
-  int threads = 0;  // 0: chosen by the machine
+  std::string device;  // "cpu", "cuda"; empty: a GPU that can run the model, otherwise the CPU
+  std::string vram;    // a size; empty: what the GPU has free
+  int threads = 0;     // 0: chosen by the machine
   std::optional<int64_t> ctx;
   std::string kv = "bf16";
   std::string activations = "int8";
@@ -30,7 +31,7 @@ struct ModelFlags {
 
 // --model alone, for commands that only look.
 void AddModelFolderOption(CLI::App& app, std::string& folder);
-// --model, --device, --threads, --kv, --activations, --cpu-isa.
+// --model, --device, --vram, --threads, --kv, --activations, --cpu-isa.
 void AddModelOptions(CLI::App& app, ModelFlags& flags);
 // --ctx, for commands that generate.
 void AddContextOption(CLI::App& app, ModelFlags& flags);

@@ -42,8 +42,7 @@ Result<GenerationResult> Engine::Generate(const Request& request, const Generati
   sequence.Start();
   const bool samples = model.CanSample(request.sampling);
   if (samples) {
-    QNEXT_RETURN_IF_ERROR(
-        model.StartSampling(request.sampling, sequence.seed(), request.stream, request.prompt_ids));
+    QNEXT_RETURN_IF_ERROR(model.StartSampling(request.sampling, sequence.seed(), request.stream, request.prompt_ids));
   }
   std::vector<int32_t> input = request.prompt_ids;
   const auto step = [&]() -> Result<Piece> {

@@ -32,6 +32,10 @@ struct EngineInfo {
   int threads = 0;
   int64_t weight_bytes = 0;
   double load_seconds = 0;
+  std::string device;      // "cpu" or "cuda"
+  std::string gpu;         // its name, or empty
+  std::string fallback;    // why the model is not on a GPU although nobody asked for the CPU, or empty
+  int64_t vram_bytes = 0;  // planned
 };
 
 // What an engine is made of. Load makes them from a folder; tests make their own.

@@ -20,15 +20,19 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options, const
   // A template that was asked for by name must work; the checkpoint's own is needed by chats only.
   if (!chat.ok() && !options.chat_template_path.empty()) return chat.status();
 
-  QNEXT_ASSIGN_OR_RETURN(LoadedModel loaded, LoadedModel::Load(options.load, config, progress));
+  const SequenceLimits limits{.context = context, .vocab_end = tokenizer.vocab_end()};
+  QNEXT_ASSIGN_OR_RETURN(LoadedLanguageModel loaded, LoadLanguageModel(options.load, config, limits, progress));
   EngineInfo info{.model_name = std::filesystem::path(folder + "/").parent_path().filename().string(),
-                  .kernels = loaded.kernels().name,
-                  .threads = loaded.threads(),
-                  .weight_bytes = loaded.model().weight_bytes(),
-                  .load_seconds = 0};
-  std::unique_ptr<LanguageModel> model = MakeLanguageModel(std::move(loaded), context);
+                  .kernels = std::move(loaded.info.kernels),
+                  .threads = loaded.info.threads,
+                  .weight_bytes = loaded.info.weight_bytes,
+                  .load_seconds = 0,
+                  .device = std::move(loaded.info.device),
+                  .gpu = std::move(loaded.info.gpu),
+                  .fallback = std::move(loaded.info.fallback),
+                  .vram_bytes = loaded.info.vram_bytes};
   info.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return std::make_unique<Engine>(EngineParts{.model = std::move(model),
+  return std::make_unique<Engine>(EngineParts{.model = std::move(loaded.model),
                                               .tokenizer = std::move(tokenizer),
                                               .chat = std::move(chat),
                                               .eos_ids = std::move(eos_ids).value(),

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "checkpoint/checkpoint.h"
+#include "engine/device.h"
 #include "hw/cpu_features.h"
 
 namespace qnext {
@@ -24,12 +25,22 @@ class CpuLanguageModel : public LanguageModel {
     return model_.model().Forward(ids, *state_, outputs, cancelled);
   }
 
+  Status ForwardAll(std::span<const int32_t> ids, const ForwardOutputs& outputs) override {
+    return model_.model().Forward(ids, *state_, outputs);
+  }
+
  private:
   const ModelConfig& config() const { return model_.model().config(); }
 
   mutable LoadedModel model_;
   std::unique_ptr<SequenceState> state_;
 };
+
+// What a GPU cannot do, or not now; not what is wrong with the checkpoint.
+bool MayFallBack(const Status& status) {
+  return status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kUnsupported ||
+         status.code() == StatusCode::kResourceExhausted;
+}
 
 Result<const Kernels*> ChooseKernels(const ModelLoadOptions& options) {
   if (options.reference_kernels) return &ReferenceKernels();
@@ -50,8 +61,31 @@ Result<LoadedModel> LoadedModel::Load(const ModelLoadOptions& options, const Mod
   return loaded;
 }
 
-std::unique_ptr<LanguageModel> MakeLanguageModel(LoadedModel model, int64_t context) {
-  return std::make_unique<CpuLanguageModel>(std::move(model), context);
+std::optional<Device> ParseDevice(std::string_view name) {
+  if (name == "cpu") return Device::kCpu;
+  if (name == "cuda") return Device::kCuda;
+  return std::nullopt;
+}
+
+Result<LoadedLanguageModel> LoadLanguageModel(const ModelLoadOptions& options, const ModelConfig& config,
+                                              const SequenceLimits& limits, const LoadProgressCallback& progress) {
+  std::string fallback;
+  if (options.device == Device::kCuda || (options.device == Device::kAuto && HasCudaEngine())) {
+    Result<LoadedLanguageModel> loaded = LoadCudaLanguageModel(options, config, limits, progress);
+    if (loaded.ok()) return loaded;
+    if (options.device == Device::kCuda) return loaded.status().WithContext("device cuda");
+    if (!MayFallBack(loaded.status())) return loaded.status();
+    fallback = loaded.status().message();
+  }
+  QNEXT_ASSIGN_OR_RETURN(LoadedModel loaded, LoadedModel::Load(options, config, progress));
+  DeviceInfo info{.device = "cpu",
+                  .gpu = "",
+                  .fallback = std::move(fallback),
+                  .kernels = loaded.kernels().name,
+                  .threads = loaded.threads(),
+                  .weight_bytes = loaded.model().weight_bytes()};
+  return LoadedLanguageModel{.model = std::make_unique<CpuLanguageModel>(std::move(loaded), limits.context),
+                             .info = std::move(info)};
 }
 
 }  // namespace qnext

@@ -1,10 +1,12 @@
-// From a checkpoint folder and options to a model that is ready to run on the CPU.
+// From a checkpoint folder and options to a model that is ready to run, on the CPU or a GPU.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/status.h"
 #include "base/thread_pool.h"
@@ -16,8 +18,17 @@
 
 namespace qnext {
 
+enum class Device : uint8_t {
+  kAuto,  // a GPU if there is one that can run this model as it is asked for, otherwise the CPU
+  kCpu,
+  kCuda,
+};
+std::optional<Device> ParseDevice(std::string_view name);  // "cpu", "cuda"
+
 struct ModelLoadOptions {
   std::string folder;
+  Device device = Device::kCpu;
+  std::optional<int64_t> vram_bytes;  // a hard bound on the GPU memory of this process; absent: what is free
   // CPU workers, the calling thread included, and where to pin them. The thread that loads is pinned too: it is the one
   // that should run the model.
   ThreadPoolOptions threads;
@@ -28,7 +39,7 @@ struct ModelLoadOptions {
 
 using LoadProgressCallback = std::function<void(const LoadProgress&)>;
 
-// A loaded model and the threads that it runs on. One thread at a time.
+// A model on the CPU and the threads that it runs on. One thread at a time.
 class LoadedModel {
  public:
   // `config` is that of the same folder.
@@ -47,7 +58,30 @@ class LoadedModel {
   std::unique_ptr<Model> model_;
 };
 
-// The model with one sequence of at most `context` tokens.
-std::unique_ptr<LanguageModel> MakeLanguageModel(LoadedModel model, int64_t context);
+// What one sequence may be.
+struct SequenceLimits {
+  int64_t context = 0;    // tokens
+  int32_t vocab_end = 0;  // ids from here on are never chosen; 0: all may be
+};
+
+// What reports say about where a model runs.
+struct DeviceInfo {
+  std::string device;    // "cpu" or "cuda"
+  std::string gpu;       // DescribeGpu, or empty
+  std::string fallback;  // Device::kAuto only: why the model is not on a GPU; empty in a build without the CUDA engine
+  std::string kernels;   // the CPU path, or the GPU's
+  int threads = 0;       // CPU workers
+  int64_t weight_bytes = 0;
+  int64_t vram_bytes = 0;  // planned
+};
+
+struct LoadedLanguageModel {
+  std::unique_ptr<LanguageModel> model;  // with one sequence
+  DeviceInfo info;
+};
+
+// Loads for options.device. `config` is that of the same folder.
+Result<LoadedLanguageModel> LoadLanguageModel(const ModelLoadOptions& options, const ModelConfig& config,
+                                              const SequenceLimits& limits, const LoadProgressCallback& progress);
 
 }  // namespace qnext

@@ -84,6 +84,12 @@ const ModelConfig& CudaModel::config() const { return impl_->context.config; }
 const CudaModelOptions& CudaModel::options() const { return impl_->context.options; }
 const CudaMemoryPlan& CudaModel::memory() const { return impl_->memory; }
 const GpuInfo& CudaModel::gpu() const { return impl_->gpu; }
+int64_t CudaModel::weight_bytes() const {
+  const GpuWeightPlan& plan = impl_->context.plan;
+  int64_t bytes = plan.slots() * plan.slot_stride();
+  for (const PlannedWeight& weight : plan.weights()) bytes += weight.bytes;
+  return bytes;
+}
 int64_t CudaModel::tokens(int64_t slot) const { return impl_->tokens[static_cast<size_t>(slot)]; }
 
 Result<CudaMemoryPlan> CudaModel::Plan(const TensorSource& source, const ModelConfig& config,

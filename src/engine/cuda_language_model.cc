@@ -1,0 +1,134 @@
+// The model on a GPU as the engine sees it: one sequence, in slot 0.
+#include <fmt/core.h>
+
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/tensor_list.h"
+#include "engine/device.h"
+#include "model/cuda/cuda_model.h"
+
+namespace qnext {
+namespace {
+
+constexpr int64_t kSlot = 0;
+
+cuda::SamplingRow ToRow(const SamplingParams& params, uint64_t seed, uint64_t stream) {
+  const bool penalizes =
+      params.presence_penalty != 0 || params.frequency_penalty != 0 || params.repetition_penalty != 1;
+  // More than all tokens is no limit, as engine/candidates.h has it.
+  constexpr int64_t kNoLimit = 1 << 30;
+  return {.seed = seed,
+          .stream = stream,
+          .drawn = 0,
+          .temperature = params.temperature,
+          .top_p = params.top_p,
+          .min_p = params.min_p,
+          .presence_penalty = params.presence_penalty,
+          .frequency_penalty = params.frequency_penalty,
+          .repetition_penalty = params.repetition_penalty,
+          .top_k = params.top_k > 0 && params.top_k < kNoLimit ? static_cast<int32_t>(params.top_k) : 0,
+          .penalizes = penalizes ? 1 : 0,
+          .biased = params.logit_bias.empty() ? 0 : 1};
+}
+
+class CudaLanguageModel final : public LanguageModel {
+ public:
+  explicit CudaLanguageModel(std::unique_ptr<cuda::CudaModel> model) : model_(std::move(model)) {}
+
+  int64_t vocab_size() const override { return model_->config().vocab_size; }
+  int64_t context() const override { return model_->options().context; }
+  void Reset() override { reset_ = model_->Reset(kSlot); }
+
+  Status Forward(std::span<const int32_t> ids, std::span<float> logits,
+                 const std::function<bool()>& cancelled) override {
+    QNEXT_CHECK(static_cast<int64_t>(logits.size()) == vocab_size(), "a logit for each token of the vocabulary");
+    QNEXT_RETURN_IF_ERROR(reset_);
+    if (ids.size() == 1 && model_->tokens(kSlot) > 0) return model_->Decode({{Row(ids)}}, logits);
+    return model_->Forward(kSlot, ids, {.logits = logits.data(), .logit_rows = 1}, cancelled);
+  }
+
+  // Log-probabilities need all logits of a place, so these are taken to the host and the Sampler.
+  bool CanSample(const SamplingParams& params) const override { return !params.logprobs; }
+
+  Status StartSampling(const SamplingParams& params, uint64_t seed, uint64_t stream,
+                       std::span<const int32_t> prompt) override {
+    QNEXT_RETURN_IF_ERROR(reset_);
+    const std::vector<std::pair<int32_t, float>> bias(params.logit_bias.begin(), params.logit_bias.end());
+    return model_->SetChoice(kSlot, {.row = ToRow(params, seed, stream), .seen = prompt, .bias = bias});
+  }
+
+  Result<int32_t> ForwardAndSample(std::span<const int32_t> ids, const std::function<bool()>& cancelled) override {
+    QNEXT_RETURN_IF_ERROR(reset_);
+    if (ids.size() != 1 || model_->tokens(kSlot) == 0) return model_->Prefill(kSlot, ids, cancelled);
+    int32_t token = 0;
+    QNEXT_RETURN_IF_ERROR(model_->DecodeAndChoose({{Row(ids)}}, {&token, 1}));
+    return token;
+  }
+
+  Status ForwardAll(std::span<const int32_t> ids, const ForwardOutputs& outputs) override {
+    QNEXT_RETURN_IF_ERROR(reset_);
+    return model_->Forward(kSlot, ids, outputs);
+  }
+
+ private:
+  static cuda::CudaModel::Row Row(std::span<const int32_t> ids) { return {.slot = kSlot, .id = ids.front()}; }
+
+  std::unique_ptr<cuda::CudaModel> model_;
+  Status reset_;  // of the last Reset, which cannot say so itself
+};
+
+Result<cuda::GpuInfo> FindGpu() { return cuda::ChooseGpu(cuda::ProbeGpus()); }
+
+Status CheckOptions(const ModelLoadOptions& options) {
+  if (options.model.activations != Activations::kInt8) {
+    return Unsupported("activations: the CUDA engine has int8 only");
+  }
+  if (options.reference_kernels || options.isa) {
+    return Unsupported("cpu-isa: a CPU path has been asked for");
+  }
+  return {};
+}
+
+}  // namespace
+
+bool HasCudaEngine() { return true; }
+
+Result<std::string> DescribeGpu() {
+  QNEXT_ASSIGN_OR_RETURN(const cuda::GpuInfo gpu, FindGpu());
+  return fmt::format("{}, compute capability {}.{}, {}, at {}", gpu.name, gpu.major, gpu.minor,
+                     FormatBytes(gpu.total_bytes), gpu.pci_bus_id);
+}
+
+Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& options, const ModelConfig& config,
+                                                  const SequenceLimits& limits, const LoadProgressCallback& progress) {
+  QNEXT_RETURN_IF_ERROR(CheckOptions(options));
+  QNEXT_ASSIGN_OR_RETURN(const cuda::GpuInfo gpu, FindGpu());
+  QNEXT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.folder));
+  QNEXT_RETURN_IF_ERROR(CheckTensors(checkpoint, config));
+  ThreadPool pool(options.threads);
+  pool.PinCallingThread();
+  const cuda::CudaModelOptions cuda_options{.kv_type = options.model.kv_type,
+                                            .slots = 1,
+                                            .context = limits.context,
+                                            .max_block_tokens = options.model.max_block_tokens,
+                                            .vocab_end = limits.vocab_end,
+                                            .vram_bytes = options.vram_bytes};
+  QNEXT_ASSIGN_OR_RETURN(
+      std::unique_ptr<cuda::CudaModel> model,
+      cuda::CudaModel::Load(CheckpointSource(checkpoint), config, cuda_options, gpu, pool, progress));
+  QNEXT_ASSIGN_OR_RETURN(std::string description, DescribeGpu());
+  DeviceInfo info{.device = "cuda",
+                  .gpu = std::move(description),
+                  .fallback = "",
+                  .kernels = fmt::format("cuda-{}.{}", gpu.major, gpu.minor),
+                  .threads = pool.threads(),
+                  .weight_bytes = model->weight_bytes(),
+                  .vram_bytes = model->memory().vram_bytes()};
+  return LoadedLanguageModel{.model = std::make_unique<CudaLanguageModel>(std::move(model)), .info = std::move(info)};
+}
+
+}  // namespace qnext
