@@ -19,6 +19,8 @@ int main(int argc, char** argv) {
     return 1;
   }
   workbench::MeasureReadRate(**bench);
+  workbench::MeasureAttention(**bench);
+  workbench::MeasureDelta(**bench);
   const Status status = (*bench)->Finish(json);
   if (!status.ok()) fmt::print(stderr, "cuda_workbench: {}\n", status.message());
   return status.ok() && !(*bench)->failed() ? 0 : 1;

@@ -5,6 +5,8 @@
 
 namespace qnext::workbench {
 
+void MeasureAttention(Workbench& bench);
+void MeasureDelta(Workbench& bench);
 void MeasureReadRate(Workbench& bench);  // the plain read at the sizes of the products: what a launch can reach
 
 }  // namespace qnext::workbench
