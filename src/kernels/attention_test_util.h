@@ -121,8 +121,9 @@ inline std::vector<float> RunAttention(const Kernels& ops, const AttentionProble
   return {out.span().begin(), out.span().end()};
 }
 
-// |error| of a float32 evaluation (docs/numerics.md, "Attention"), [T, Hq, Dh].
-inline std::vector<double> AttentionErrorBounds(const AttentionProblem& p) {
+// |error| of a float32 evaluation (docs/numerics.md, "Attention"), [T, Hq, Dh], whose scores take `more_roundings` than
+// plain sums do.
+inline std::vector<double> AttentionErrorBounds(const AttentionProblem& p, double more_roundings = 0) {
   const AttentionShape& s = p.shape;
   const double scale = 1 / std::sqrt(static_cast<double>(s.head_dim));
   std::vector<double> bounds(Index(p.out_floats()));
@@ -150,7 +151,8 @@ inline std::vector<double> AttentionErrorBounds(const AttentionProblem& p) {
       }
     }
     const double n = static_cast<double>(keys);
-    const double score_error = Gamma(static_cast<double>(s.head_dim) + 4) * largest + kUnit * (highest - lowest);
+    const double score_error =
+        Gamma(static_cast<double>(s.head_dim) + 4 + more_roundings) * largest + kUnit * (highest - lowest);
     const double relative = 2 * score_error + Gamma(2 * n + 16 * (n / 32 + static_cast<double>(s.splits)) + 40);
     for (int64_t i = 0; i < s.head_dim; ++i) {
       const double gate = p.q_and_gate[Index(row * 2 * s.head_dim + s.head_dim + i)];

@@ -45,16 +45,30 @@ struct QkvPrepareArgs {
 Status LaunchQkvPrepare(const QkvPrepareArgs& args, Stream stream);
 
 // out = softmax(scale · q·K) V ⊙ sigmoid(gate) over positions <= the row's own; float32 and/or int8 codes for o_proj.
-// Each row's positions are cut into kAttentionSplits runs of whole pages that depend on its position alone, so that one
-// captured graph serves every context and a row's bits do not depend on the others.
+// Each row's positions are cut into kAttentionSplits runs of whole tiles of kAttentionTile positions, as evenly as they
+// go. The cut depends on the row's position alone, so that one captured graph serves every context and a row's bits do
+// not depend on the others. Nothing is read of positions behind the row's own.
+//
+// 64 splits times 2 KV heads are one block for almost each of an H100's 132 processors; half as many leave processors
+// idle, twice as many double what the combination reads. Runs of whole pages (64 positions) would leave a third of the
+// blocks idle a page beyond 8K.
 constexpr int64_t kAttentionSplits = 64;
+constexpr int64_t kAttentionTile = 16;
+// Rows beyond this take turns, so that the scratch of a prefill stays small.
+constexpr int64_t kAttentionRowsAtOnce = 16;
+
+inline int64_t AttentionPartialFloats(int64_t m, int64_t query_heads, int64_t head_dim) {
+  return (m < kAttentionRowsAtOnce ? m : kAttentionRowsAtOnce) * query_heads * kAttentionSplits * (head_dim + 2);
+}
+
+// Head dims are multiples of 32 up to 256; the pool begins at a multiple of 16 bytes.
 struct AttentionDecodeArgs {
   const float* query;       // [m, Hq, Dh]
   const float* query_gate;  // [m, Hq, 2*Dh]: the gate is read in place
   PagedKv kv;
   const int32_t* positions;  // [m]
   const int32_t* slots;      // [m]
-  float* partial;            // [m, Hq, kAttentionSplits, Dh + 2] scratch
+  float* partial;            // AttentionPartialFloats() of scratch, at a multiple of 16 bytes
   float* out;                // [m, Hq*Dh] or null
   Int8Rows quantized;        // codes null: not wanted
   int64_t m, query_heads;
