@@ -5,6 +5,10 @@
 #   QNEXT_CUDA_ARCHITECTURES  as CMAKE_CUDA_ARCHITECTURES; the default holds machine code for the consumer cards and
 #                             Hopper, and PTX for what comes later
 
+#   QNEXT_TEST_DATA_DIR       where the tests that need a GPU look for models/ and tests/golden/ when they run; "." in builds
+#                             that are carried to another machine (tools/gpu_tests.sh)
+
+set(QNEXT_TEST_DATA_DIR ${CMAKE_SOURCE_DIR} CACHE STRING "Where GPU tests find their data")
 set(QNEXT_CUDA AUTO CACHE STRING "Build the CUDA engine: AUTO, ON or OFF")
 set(QNEXT_CUDA_ARCHITECTURES "80-real;86-real;89-real;90-real;120" CACHE STRING "GPU architectures to build for")
 
@@ -58,7 +62,7 @@ function(qnext_cuda_test room)
   add_executable(${room}_cuda_test ${ARG_SOURCES})
   target_link_libraries(${room}_cuda_test PRIVATE ${deps} ${ARG_LIBS} qnext_test_support qnext_flags_host qnext_cuda_flags
     CUDA::cudart_static GTest::gtest_main)
-  target_compile_definitions(${room}_cuda_test PRIVATE QNEXT_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  target_compile_definitions(${room}_cuda_test PRIVATE QNEXT_SOURCE_DIR="${QNEXT_TEST_DATA_DIR}")
   add_test(NAME ${room}_cuda COMMAND ${room}_cuda_test)
   set_tests_properties(${room}_cuda PROPERTIES LABELS gpu)
 endfunction()

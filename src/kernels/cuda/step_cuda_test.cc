@@ -1,6 +1,4 @@
 // The bookkeeping kernels, against plain loops.
-#include "kernels/cuda/step.h"
-
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
@@ -12,6 +10,7 @@
 #include "hw/cuda/buffers.h"
 #include "hw/cuda/handles.h"
 #include "hw/cuda/wait.h"
+#include "kernels/cuda/step.h"
 #include "kernels/kernels.h"
 
 namespace qnext::cuda {

@@ -1,5 +1,4 @@
 // Gated attention: the full-attention mixer.
-#include <algorithm>
 #include <cmath>
 
 #include "kernels/cuda/attention.h"
@@ -36,22 +35,19 @@ Status RunAttention(const GpuBlock& block, const AttentionWeights& weights, int6
                                    .eps = block.eps()}));
 
   const InputForms forms = FormsFor({&weights.o_proj});
-  for (int64_t row = 0; row < block.m; row += kAttentionRows) {
-    const int64_t rows = std::min(kAttentionRows, block.m - row);
-    const int64_t kv_bytes = rows * block.context * 2 * kv.layout.kv_heads * kv.layout.row_bytes();
-    QNEXT_RETURN_IF_ERROR(block.Run(StepKernel::kAttention, kv_bytes, LaunchAttention,
-                                    {.query = ws.query + row * width,
-                                     .query_gate = ws.query_gate + row * 2 * width,
-                                     .kv = kv,
-                                     .positions = block.rows.positions + row,
-                                     .slots = block.rows.slots + row,
-                                     .partial = ws.partial,
-                                     .out = FloatsIf(forms.floats, ws.attended + row * width),
-                                     .quantized = CodesIf(forms.codes, RowsFrom(ws.attended_codes, row)),
-                                     .m = rows,
-                                     .query_heads = query_heads,
-                                     .scale = 1.0f / std::sqrt(static_cast<float>(dh))}));
-  }
+  const int64_t kv_bytes = block.m * block.context * 2 * kv.layout.kv_heads * kv.layout.row_bytes();
+  QNEXT_RETURN_IF_ERROR(block.Run(StepKernel::kAttention, kv_bytes, LaunchAttention,
+                                  {.query = ws.query,
+                                   .query_gate = ws.query_gate,
+                                   .kv = kv,
+                                   .positions = block.rows.positions,
+                                   .slots = block.rows.slots,
+                                   .partial = ws.partial,
+                                   .out = FloatsIf(forms.floats, ws.attended),
+                                   .quantized = CodesIf(forms.codes, ws.attended_codes),
+                                   .m = block.m,
+                                   .query_heads = query_heads,
+                                   .scale = 1.0f / std::sqrt(static_cast<float>(dh))}));
   return RunProducts(block, StepKernel::kAttentionOutput,
                      {.x = ws.attended, .width = width, .codes = ws.attended_codes},
                      {{.weight = &weights.o_proj, .y = ws.mixed}});

@@ -6,6 +6,7 @@
 
 #include "compare.h"
 #include "model/cuda/cuda_testing.h"
+#include "model/cuda/step_profile.h"
 
 namespace qnext::cuda {
 namespace {
@@ -266,7 +267,8 @@ TEST_F(CudaModelTest, SlotsDoNotSeeEachOther) {
 TEST_F(CudaModelTest, SlotsChooseEachByTheirOwnRules) {
   OnGpu gpu = Tiny({.slots = 3});
   const auto choice = [](uint64_t seed) {
-    return TokenChoice{.row = {.seed = seed, .temperature = 1.2, .top_p = 1, .repetition_penalty = 1}, .seen = {}, .bias = {}};
+    return TokenChoice{
+        .row = {.seed = seed, .temperature = 1.2, .top_p = 1, .repetition_penalty = 1}, .seen = {}, .bias = {}};
   };
   const auto generate = [&](const std::vector<int64_t>& slots) {
     std::vector<std::vector<int32_t>> tokens(3);
@@ -327,7 +329,6 @@ TEST_F(CudaModelTest, TheEmbeddingMayStayInHostMemory) {
 }
 
 TEST_F(CudaModelTest, TakesNoMoreGpuMemoryThanPlanned) {
-  OpenGpu(gpu_);
   const int64_t before = ReadGpuMemory()->free_bytes;
   OnGpu gpu = Tiny({.slots = 2});
   gpu.DecodeLogits(TheGolden().ids(kLongPrompt), 100);

@@ -109,7 +109,7 @@ TEST_P(CudaSyntheticTest, SimulatedRoutingRunsTheExpertsOfTheListInPrefillAndInG
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, CudaSyntheticTest, ::testing::Values("80b-a-4layers", "80b-b-4layers"),
-                         [](const auto& info) { return info.param[4] == 'a' ? "Group128" : "ExpertsOnly"; });
+                         [](const auto& kind) { return kind.param[4] == 'a' ? "Group128" : "ExpertsOnly"; });
 
 }  // namespace
 }  // namespace qnext::cuda

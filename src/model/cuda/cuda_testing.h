@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "compare.h"
 #include "gpu_test.h"
 #include "model/cuda/cuda_model.h"
 #include "model/testing.h"
@@ -112,7 +113,8 @@ inline void ExpectLayersWithin(const ModelConfig& c, const std::vector<float>& i
     EXPECT_TRUE(RelativeErrorWithin(mine, theirs, limit)) << "layer " << layer;
   }
   const size_t last = static_cast<size_t>(c.num_layers) * size;
-  EXPECT_TRUE(RelativeErrorWithin(std::span(actual).subspan(last, size), std::span(expected).subspan(last, size), limit))
+  EXPECT_TRUE(
+      RelativeErrorWithin(std::span(actual).subspan(last, size), std::span(expected).subspan(last, size), limit))
       << "final norm";
 }
 

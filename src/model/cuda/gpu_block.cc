@@ -68,15 +68,6 @@ int64_t WeightBytes(const Linear& linear) {
   return linear.in * linear.out * DTypeSize(linear.dtype);
 }
 
-Int8Rows RowsFrom(const Int8Rows& rows, int64_t first) {
-  if (rows.codes == nullptr) return rows;
-  const int64_t runs = rows.in_padded / kInt4BlockInputs;
-  return {.codes = rows.codes + first * rows.in_padded,
-          .scales = rows.scales + first * runs,
-          .sums = rows.sums + first * runs,
-          .in_padded = rows.in_padded};
-}
-
 InputForms FormsFor(std::initializer_list<const Linear*> linears) {
   InputForms forms;
   for (const Linear* linear : linears) {

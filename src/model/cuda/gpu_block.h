@@ -106,8 +106,6 @@ Status RunProducts(const GpuBlock& block, StepKernel kernel, const GpuInput& inp
 // Bytes of a linear's weights.
 int64_t WeightBytes(const Linear& linear);
 
-// `rows` from row `first` on.
-Int8Rows RowsFrom(const Int8Rows& rows, int64_t first);
 // Row views of what a stage gives out: codes only where wanted.
 inline Int8Rows CodesIf(bool wanted, const Int8Rows& rows) { return wanted ? rows : Int8Rows{}; }
 inline float* FloatsIf(bool wanted, float* rows) { return wanted ? rows : nullptr; }

@@ -52,8 +52,7 @@ GpuWorkspace GpuWorkspace::LayOut(const ModelConfig& c, const GpuWorkspaceShape&
   ws.key = vram.Take<float>(m * key_width);
   ws.value = vram.Take<float>(m * key_width);
   ws.query = vram.Take<float>(m * query_width);
-  ws.partial =
-      vram.Take<float>(std::min(m, kAttentionRows) * c.num_attention_heads * cuda::kAttentionSplits * (c.head_dim + 2));
+  ws.partial = vram.Take<float>(cuda::AttentionPartialFloats(m, c.num_attention_heads, c.head_dim));
   ws.attended = vram.Take<float>(m * query_width);
   ws.attended_codes = TakeInt8(vram, m, query_width);
   ws.rope_frequencies = vram.Take<double>(c.rotary_dims / 2);

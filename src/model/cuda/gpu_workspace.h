@@ -26,8 +26,6 @@ struct GpuWorkspaceShape {
   bool ordered_experts = false;  // act-order
 };
 
-// Attention takes long blocks in pieces of so many rows: its partial results are 66 KB a row and head.
-constexpr int64_t kAttentionRows = 32;
 // Rows of logits that exist at a time.
 constexpr int64_t kLogitRows = cuda::kMaxDecodeRows;
 // Orders of inputs that the linears of one stage may have besides the plain one.
@@ -60,7 +58,7 @@ struct GpuWorkspace {
   float* query_gate = nullptr;             // [m, Hq*2*Dh]
   float *key = nullptr, *value = nullptr;  // [m, Hkv*Dh]
   float* query = nullptr;                  // [m, Hq*Dh]
-  float* partial = nullptr;                // [kAttentionRows, Hq, kAttentionSplits, Dh + 2]
+  float* partial = nullptr;                // AttentionPartialFloats
   float* attended = nullptr;               // [m, Hq*Dh]
   Int8Rows attended_codes = {};
   double* rope_frequencies = nullptr;              // [R/2]
