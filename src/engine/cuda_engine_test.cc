@@ -141,17 +141,5 @@ TEST_F(CudaEngineTest, WhatTheGpuCannotDoTheCpuDoes) {
   EXPECT_EQ(refused.status().message().rfind("device cuda: --vram: ", 0), 0u) << refused.status().message();
 }
 
-// Where there is no GPU: the machine that builds.
-TEST(CudaEngine, WithoutAGpuTheCpuRunsTheModelAndSaysWhy) {
-  const Result<std::string> gpu = DescribeGpu();
-  if (gpu.ok()) GTEST_SKIP() << "this machine has a GPU: " << *gpu;
-  const auto engine = Engine::Load({.load = TinyLoad(Device::kAuto), .context = 256}).value();
-  EXPECT_EQ(engine->info().device, "cpu");
-  EXPECT_EQ(engine->info().fallback, gpu.status().message());
-  const Result<std::unique_ptr<Engine>> refused = Engine::Load({.load = TinyLoad(Device::kCuda), .context = 256});
-  ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.status().message(), "device cuda: " + gpu.status().message());
-}
-
 }  // namespace
 }  // namespace qnext

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "engine/chat_session.h"
+#include "engine/device.h"
 #include "engine/engine.h"
 #include "engine/testing.h"
 
@@ -60,6 +61,31 @@ TEST(EngineLoadTest, ContinuesAsTheReferenceDoesUpToTheFirstEos) {
     EXPECT_EQ(result->text, expected);
     EXPECT_EQ(result->finish_reason, FinishReason::kStop);
   }
+}
+
+// On any machine and in any build: a GPU if there is one, and otherwise the reason.
+TEST(EngineLoadTest, TakesTheGpuThatThereIsOrSaysWhyNot) {
+  const auto load = [](Device device) {
+    EngineOptions options;
+    options.load.folder = TinyFolder();
+    options.load.device = device;
+    options.load.threads.threads = 2;
+    options.context = 256;
+    return Engine::Load(options);
+  };
+  const Result<std::string> gpu = DescribeGpu();
+  const std::unique_ptr<Engine> automatic = load(Device::kAuto).value();
+  const Result<std::unique_ptr<Engine>> cuda = load(Device::kCuda);
+  if (gpu.ok()) {
+    EXPECT_EQ(automatic->info().device, "cuda");
+    EXPECT_EQ(automatic->info().gpu, *gpu);
+    EXPECT_TRUE(cuda.ok());
+    return;
+  }
+  EXPECT_EQ(automatic->info().device, "cpu");
+  EXPECT_EQ(automatic->info().fallback, HasCudaEngine() ? gpu.status().message() : "");
+  ASSERT_FALSE(cuda.ok());
+  EXPECT_EQ(cuda.status().message(), "device cuda: " + gpu.status().message());
 }
 
 TEST(EngineLoadTest, AnswersInAConversation) {

@@ -1,7 +1,8 @@
 """The tiny model against what Hugging Face's implementation computes from the same weights (tests/golden), on every path of the engine.
 
 Logits, hidden states, experts, teacher-forced arg-max, greedy text, cross entropy; float32 and int8 activations, f32 and bf16 KV cache,
-chunked and recurrent DeltaNet, one-shot and block-wise prefill, every instruction set this processor has.
+chunked and recurrent DeltaNet, one-shot and block-wise prefill, every instruction set this processor has. With --device cuda the same of the
+GPU, which has int8 activations and one form of DeltaNet.
 """
 import json
 import os
@@ -42,7 +43,9 @@ class Case:
 
 class Golden:
     def __init__(self):
-        self.suite = harness.Suite(__doc__)
+        self.suite = harness.Suite(__doc__, {"--device": {"default": "cpu", "choices": ("cpu", "cuda"), "help": "where the model runs"}})
+        self.device = self.suite.options.device
+        self.activations = ("float32", "int8") if self.device == "cpu" else ("int8",)
         self.folder = harness.scratch_folder()
         golden = harness.reference.load(os.path.join(GOLDEN, "reference.safetensors"))
         with open(os.path.join(GOLDEN, "reference.json"), encoding="utf-8") as f:
@@ -53,7 +56,7 @@ class Golden:
         self.one_shot = {}  # (prompt, activations) -> logits of the plain run
 
     def logits(self, case, ids=None, **options):
-        return harness.logits(self.suite.qnext, harness.TINY, case.ids if ids is None else ids, self.folder, **options)
+        return harness.logits(self.suite.qnext, harness.TINY, case.ids if ids is None else ids, self.folder, device=self.device, **options)
 
     def check_logits(self, name, case, actual, limit, float32=False):
         rows = actual.get("logits")
@@ -71,7 +74,7 @@ class Golden:
             self.suite.check(f"{name} greedy", (np.argmax(last, -1) == case.greedy).all(), "another continuation")
 
     def teacher_forced(self):
-        for activations in ("float32", "int8"):
+        for activations in self.activations:
             for case in self.cases:
                 name = f"prompt {case.number} {activations}"
                 self.suite.guard(name, lambda: self.one_teacher_forced(name, case, activations))
@@ -98,7 +101,7 @@ class Golden:
     def layers(self):
         """Layer by layer, the inputs and the expert choice forced."""
         kinds = (("float32", "f32", harness.LAYER_FLOAT32), ("int8", "f32", harness.LAYER_INT8), ("float32", "bf16", harness.LAYER_KV_BF16))
-        for activations, kv, limit in kinds:
+        for activations, kv, limit in (kind for kind in kinds if kind[0] in self.activations):
             for case in (self.cases[0], self.cases[LONG]):
                 name = f"prompt {case.number} {activations} kv {kv} layers"
                 self.suite.guard(name, lambda: self.one_layers(name, case, activations, kv, limit))
@@ -112,8 +115,11 @@ class Golden:
 
     def same_by_other_ways(self):
         """One-shot, block by block, recurrent, other thread counts: against the golden file and against each other."""
-        ways = [{"block_tokens": b} for b in BLOCKS] + [{"recurrent": True}, {"recurrent": True, "block_tokens": 7}, {"threads": 1}, {"threads": 2}]
-        for activations, limit in (("float32", harness.LOGITS_FLOAT32), ("int8", harness.LOGITS_INT8)):
+        ways = [{"block_tokens": b} for b in BLOCKS]
+        if self.device == "cpu":
+            ways += [{"recurrent": True}, {"recurrent": True, "block_tokens": 7}, {"threads": 1}, {"threads": 2}]
+        for activations in self.activations:
+            limit = harness.LOGITS_FLOAT32 if activations == "float32" else harness.LOGITS_INT8
             for case in (self.cases[0], self.cases[LONG]) if activations == "float32" else (self.cases[LONG],):
                 name = f"prompt {case.number} {activations}"
                 plain = self.suite.guard(name, lambda: self.logits(case, activations=activations, kv="f32").get("logits"))
@@ -128,13 +134,16 @@ class Golden:
         harness.check_close(self.suite, f"{name} against one-shot", rows, np.zeros(0) if plain is None else plain, limit)
 
     def kv_types(self):
-        for activations, limit in (("float32", harness.LOGITS_KV_BF16), ("int8", harness.LOGITS_INT8)):
+        kinds = [("float32", "bf16", harness.LOGITS_KV_BF16), ("int8", "bf16", harness.LOGITS_INT8)]
+        if self.device == "cuda":
+            kinds.append(("int8", "int8", harness.LOGITS_INT8))
+        for activations, kv, limit in (kind for kind in kinds if kind[0] in self.activations):
             for case in self.cases:
-                name = f"prompt {case.number} {activations} kv bf16"
-                self.suite.guard(name, lambda: self.check_logits(name, case, self.logits(case, activations=activations, kv="bf16"), limit))
+                name = f"prompt {case.number} {activations} kv {kv}"
+                self.suite.guard(name, lambda: self.check_logits(name, case, self.logits(case, activations=activations, kv=kv), limit))
 
     def instruction_sets(self):
-        for isa in harness.CPU_ISAS:
+        for isa in () if self.device == "cuda" else harness.CPU_ISAS:
             try:
                 for activations, limit in (("float32", harness.LOGITS_FLOAT32), ("int8", harness.LOGITS_INT8)):
                     for case in self.cases:
@@ -147,6 +156,8 @@ class Golden:
     def greedy(self):
         """`generate` end to end: tokenizer, prefill, decode steps, end of sequence, text."""
         for label, options in (("float32", ["--activations", "float32", "--kv", "f32"]), ("int8", ["--activations", "int8", "--kv", "bf16"])):
+            if label not in self.activations:
+                continue
             for case in self.cases:
                 name = f"prompt {case.number} generate {label}"
                 self.suite.guard(name, lambda: self.one_greedy(name, case, label == "float32", options))
@@ -158,7 +169,7 @@ class Golden:
         with open(path, "w", encoding="utf-8", newline="") as f:
             f.write(case.prompt)
         result = harness.run_ok(self.suite.qnext, ["generate", "--model", harness.TINY, "--prompt-file", path, "--json", "--temperature", "0",
-                                                   "--max-tokens", len(case.greedy), *options])
+                                                   "--max-tokens", len(case.greedy), "--device", self.device, *options])
         try:
             answer = json.loads(result.stdout)
             tokens, text, reason, usage = (answer[k] for k in ("token_ids", "text", "finish_reason", "usage"))
@@ -179,7 +190,7 @@ class Golden:
 
     def plain_text(self, case):
         result = harness.run_ok(self.suite.qnext, ["generate", "--model", harness.TINY, "--prompt", case.prompt, "--temperature", "0",
-                                                   "--max-tokens", len(case.greedy)])
+                                                   "--max-tokens", len(case.greedy), "--device", self.device])
         self.suite.check("generate prints only the text", result.stdout.removesuffix("\n") == case.answer_text(), repr(result.stdout))
 
 

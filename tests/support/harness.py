@@ -125,12 +125,12 @@ class Unsupported(Exception):
     """This processor lacks the instruction set that was asked for."""
 
 
-def logits(program, model, ids, folder, experts=None, layer_inputs=None, **options):
-    """Runs `qnext logits`; options as keywords (cpu_isa="avx2", recurrent=True). Returns the tensors of its output file."""
+def logits(program, model, ids, folder, experts=None, layer_inputs=None, device="cpu", **options):
+    """Runs `qnext logits`; further options as keywords (cpu_isa="avx2", recurrent=True). Returns the tensors of its output file."""
     ids_file, out = os.path.join(folder, "ids.json"), os.path.join(folder, "out.safetensors")
     with open(ids_file, "w", encoding="utf-8") as f:
         json.dump([int(i) for i in ids], f)
-    arguments = ["logits", "--model", model, "--ids-file", ids_file, "--out", out]
+    arguments = ["logits", "--model", model, "--ids-file", ids_file, "--out", out, "--device", device]
     if experts is not None:
         path = os.path.join(folder, "experts.json")
         with open(path, "w", encoding="utf-8") as f:

@@ -83,16 +83,12 @@ TEST_F(CudaModelTest, AgreesWithThePublishedImplementation) {
   ExpectAgreesWithReferences(gpu);
 }
 
-TEST_F(CudaModelTest, AgreesInAnyKvFormat) {
-  for (const KvType type : {KvType::kF32, KvType::kF8E4M3, KvType::kInt8}) {
+// FP8 keeps too little of a key for the rule (docs/numerics.md); EveryLayerAgrees holds it to what it should be.
+TEST_F(CudaModelTest, AgreesWithOtherKvFormats) {
+  for (const KvType type : {KvType::kF32, KvType::kInt8}) {
     SCOPED_TRACE(static_cast<int>(type));
     OnGpu gpu = Tiny({.kv_type = type});
-    OnCpu cpu({.kv_type = type});
-    for (const int prompt : {0, kLongPrompt}) {
-      const std::vector<int32_t>& ids = TheGolden().ids(prompt);
-      EXPECT_TRUE(RelativeErrorWithin(gpu.Logits(ids), cpu.Run(ids).logits, kModelRule)) << "prompt " << prompt;
-      EXPECT_TRUE(RelativeErrorWithin(gpu.DecodeLogits(ids, 5), gpu.Logits(ids), kModelRule)) << "prompt " << prompt;
-    }
+    ExpectAgreesWithReferences(gpu);
   }
 }
 
@@ -108,27 +104,35 @@ TEST_F(CudaModelTest, AgreesWithTheCpu) {
 
 // Layer by layer, so that an expert that flips at a tie in one layer does not hide what the next ones do.
 TEST_F(CudaModelTest, EveryLayerAgrees) {
-  OnGpu gpu = Tiny({.kv_type = KvType::kF32});
-  OnCpu exact(kFloat), same({.activations = Activations::kInt8, .kv_type = KvType::kF32});
-  const ModelConfig& config = gpu.model->config();
-  for (const int prompt : {0, kLongPrompt}) {
-    const std::vector<int32_t>& ids = TheGolden().ids(prompt);
-    SCOPED_TRACE(prompt);
-    const AllOutputs reference = exact.Run(ids);
-    const std::vector<float> inputs = LayerInputs(config, reference, ids.size());
-    const AllOutputs on_cpu = same.Run(ids, &reference.experts, &inputs);
-    const AllOutputs on_gpu = RunForced(gpu, ids, reference.experts, inputs);
-    EXPECT_EQ(on_gpu.experts, reference.experts);
-    ExpectLayersWithin(config, inputs, on_gpu.hidden, reference.hidden, ids.size(), kLayerInt8);
-    ExpectLayersWithin(config, inputs, on_gpu.hidden, on_cpu.hidden, ids.size(), kLayerSame);
-    EXPECT_TRUE(RelativeErrorWithin(on_gpu.weights, on_cpu.weights, kLayerSame));
-    // A few rows, too, which other kernels compute.
-    const std::vector<int32_t> few = Part(ids, 0, 5);
-    const AllOutputs few_reference = exact.Run(few);
-    const std::vector<float> few_inputs = LayerInputs(config, few_reference, few.size());
-    const AllOutputs few_cpu = same.Run(few, &few_reference.experts, &few_inputs);
-    const AllOutputs few_gpu = RunForced(gpu, few, few_reference.experts, few_inputs);
-    ExpectLayersWithin(config, few_inputs, few_gpu.hidden, few_cpu.hidden, few.size(), kLayerSame);
+  OnCpu exact(kFloat);
+  for (const KvType type : {KvType::kF32, KvType::kBF16, KvType::kF8E4M3, KvType::kInt8}) {
+    OnGpu gpu = Tiny({.kv_type = type});
+    OnCpu same({.activations = Activations::kInt8, .kv_type = type});
+    const ModelConfig& config = gpu.model->config();
+    const std::vector<int32_t>& longest = TheGolden().ids(kLongPrompt);
+    // Few rows and many are computed by other kernels.
+    for (const std::vector<int32_t>& ids : {TheGolden().ids(0), longest, Part(longest, 0, 5), Part(longest, 0, 1)}) {
+      SCOPED_TRACE("KV type " + std::to_string(static_cast<int>(type)) + ", " + std::to_string(ids.size()) + " tokens");
+      const AllOutputs reference = exact.Run(ids);
+      const std::vector<float> inputs = LayerInputs(config, reference, ids.size());
+      const AllOutputs on_cpu = same.Run(ids, &reference.experts, &inputs);
+      const AllOutputs on_gpu = RunForced(gpu, ids, reference.experts, inputs);
+      EXPECT_EQ(on_gpu.experts, reference.experts);
+      EXPECT_TRUE(RelativeErrorWithin(on_gpu.weights, on_cpu.weights, kLayerSame));
+      ExpectLayersWithin(config, inputs, on_gpu.hidden, on_cpu.hidden, ids.size(), kLayerSame);
+      if (type == KvType::kF32) {
+        ExpectLayersWithin(config, inputs, on_gpu.hidden, reference.hidden, ids.size(), kLayerInt8);
+      }
+    }
+  }
+}
+
+TEST_F(CudaModelTest, DecodeAgreesWithPrefillInAnyKvFormat) {
+  for (const KvType type : {KvType::kF32, KvType::kF8E4M3, KvType::kInt8}) {
+    SCOPED_TRACE(static_cast<int>(type));
+    OnGpu gpu = Tiny({.kv_type = type});
+    const std::vector<int32_t>& ids = TheGolden().ids(kLongPrompt);
+    EXPECT_TRUE(RelativeErrorWithin(gpu.DecodeLogits(ids, 5), gpu.Logits(ids), kModelRule));
   }
 }
 
