@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   workbench::MeasureReadRate(**bench);
+  workbench::MeasureProducts(**bench);
   const Status status = (*bench)->Finish(json);
   if (!status.ok()) fmt::print(stderr, "cuda_workbench: {}\n", status.message());
   return status.ok() && !(*bench)->failed() ? 0 : 1;
