@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   workbench::MeasureReadRate(**bench);
   workbench::MeasureAttention(**bench);
   workbench::MeasureDelta(**bench);
+  workbench::MeasureProducts(**bench);
   const Status status = (*bench)->Finish(json);
   if (!status.ok()) fmt::print(stderr, "cuda_workbench: {}\n", status.message());
   return status.ok() && !(*bench)->failed() ? 0 : 1;

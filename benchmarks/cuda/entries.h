@@ -8,5 +8,6 @@ namespace qnext::workbench {
 void MeasureAttention(Workbench& bench);
 void MeasureDelta(Workbench& bench);
 void MeasureReadRate(Workbench& bench);  // the plain read at the sizes of the products: what a launch can reach
+void MeasureProducts(Workbench& bench);  // int4, int8 and dense products, experts
 
 }  // namespace qnext::workbench

@@ -143,6 +143,11 @@ Int4Problem::Quantized Int4Problem::Quantize() const {
 }
 
 Answer Int4Problem::ForInt8Activations() const {
+  const int64_t runs_per_group = std::min(matrix_.layout.group_size / kInt4BlockInputs, runs());
+  return ForInt8Activations(static_cast<double>(runs_per_group + matrix_.layout.groups() + 1));
+}
+
+Answer Int4Problem::ForInt8Activations(double roundings) const {
   const Quantized q = Quantize();
   std::vector<double> x;
   for (int64_t row = 0; row < rows_; ++row) {
@@ -151,8 +156,7 @@ Answer Int4Problem::ForInt8Activations() const {
                   q.codes[Index(row * in_padded() + p)]);
     }
   }
-  const int64_t runs_per_group = std::min(matrix_.layout.group_size / kInt4BlockInputs, runs());
-  return Sum(x, static_cast<double>(runs_per_group + matrix_.layout.groups() + 1));
+  return Sum(x, roundings);
 }
 
 std::vector<double> Int4Problem::QuantizationBound() const {
@@ -211,23 +215,41 @@ DenseProblem::DenseProblem(int64_t in, int64_t out, int64_t rows, DType dtype, u
   }
 }
 
+const void* DenseProblem::weight() const {
+  return dtype_ == DType::kF32 ? static_cast<const void*>(weights_.data()) : weights16_.data();
+}
+
 Answer DenseProblem::ForFloatActivations() const {
+  return ForFloatActivations(static_cast<double>(CeilDiv(in_, 8) + 5));
+}
+
+Answer DenseProblem::ForFloatActivations(double roundings) const {
   const std::vector<double> x(x_.begin(), x_.end()), weights(weights_.begin(), weights_.end());
-  return qnext::Multiply(x, weights, in_, out_, static_cast<double>(CeilDiv(in_, 8) + 5));
+  return qnext::Multiply(x, weights, in_, out_, roundings);
+}
+
+Answer DenseProblem::ForRoundedActivations(double roundings) const {
+  std::vector<double> x;
+  for (const float value : x_) {
+    x.push_back(static_cast<double>(dtype_ == DType::kF32   ? value
+                                    : dtype_ == DType::kF16 ? F16ToFloat(FloatToF16(value))
+                                                            : BF16ToFloat(FloatToBF16(value))));
+  }
+  const std::vector<double> weights(weights_.begin(), weights_.end());
+  return qnext::Multiply(x, weights, in_, out_, roundings);
 }
 
 std::vector<float> DenseProblem::Multiply(const Kernels& kernels, int64_t m, std::span<const Range> parts) const {
   StridedOutput y(m, out_);
-  const DenseMatmulArgs args = {
-      .x = x_.data(),
-      .weight = dtype_ == DType::kF32 ? static_cast<const void*>(weights_.data()) : weights16_.data(),
-      .dtype = dtype_,
-      .y = y.data(),
-      .m = m,
-      .in = in_,
-      .out = out_,
-      .x_stride = in_,
-      .y_stride = y.stride()};
+  const DenseMatmulArgs args = {.x = x_.data(),
+                                .weight = weight(),
+                                .dtype = dtype_,
+                                .y = y.data(),
+                                .m = m,
+                                .in = in_,
+                                .out = out_,
+                                .x_stride = in_,
+                                .y_stride = y.stride()};
   for (const Range part : parts) kernels.dense_matmul(args, part);
   return y.Dense();
 }

@@ -55,8 +55,10 @@ class Int4Problem {
   const std::vector<float>& x() const { return x_; }  // [rows, in] in the checkpoint's order
 
   Answer ForFloatActivations() const;
-  // With the codes that a plain scalar quantization gives.
+  // With the codes that a plain scalar quantization gives; with the bound of the CPU's order of sums, or that of
+  // another order in which a term meets that many roundings.
   Answer ForInt8Activations() const;
+  Answer ForInt8Activations(double roundings) const;
   // The bound of the int8 product against the float answer.
   std::vector<double> QuantizationBound() const;
 
@@ -90,8 +92,16 @@ class DenseProblem {
  public:
   DenseProblem(int64_t in, int64_t out, int64_t rows, DType dtype, uint64_t seed);
 
+  int64_t in() const { return in_; }
   int64_t out() const { return out_; }
+  const std::vector<float>& x() const { return x_; }  // [rows, in]
+  const void* weight() const;                         // [out, in] as stored
+  DType dtype() const { return dtype_; }
+
   Answer ForFloatActivations() const;
+  Answer ForFloatActivations(double roundings) const;
+  // With activations rounded to the weights' type first.
+  Answer ForRoundedActivations(double roundings) const;
   std::vector<float> Multiply(const Kernels& kernels, int64_t m, std::span<const Range> parts) const;
 
  private:
