@@ -1,6 +1,7 @@
 // The CPU's quantize_rows, through another order for each expert.
 #include "base/check.h"
 #include "hw/cuda/cuda_status.h"
+#include "kernels/cuda/quantize_run.cuh"
 #include "kernels/cuda/step.h"
 
 namespace qnext::cuda {
@@ -19,18 +20,8 @@ __global__ void QuantizeEntries(QuantizeEntriesArgs args) {
   const int64_t i = run * 32 + lane;
   const float x = i < args.in ? args.x[row * args.in + args.orders[expert * args.in + i]] : 0.0f;
 
-  float most = fabsf(x);
-  for (int offset = 16; offset > 0; offset /= 2) most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, offset));
-  const float scale = __fdiv_rn(most, 127.0f);
-  const int code = scale > 0 ? max(-127, min(127, __float2int_rn(__fdiv_rn(x, scale)))) : 0;
-  int sum = code;
-  for (int offset = 16; offset > 0; offset /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, offset);
-
-  args.out.codes[pair * args.out.in_padded + i] = static_cast<int8_t>(code);
-  if (lane == 0) {
-    args.out.scales[pair * runs + run] = scale;
-    args.out.sums[pair * runs + run] = sum;
-  }
+  const int64_t at = pair * runs + run;
+  QuantizeRun(x, args.out.codes + at * 32, args.out.scales + at, args.out.sums + at, lane);
 }
 
 }  // namespace
