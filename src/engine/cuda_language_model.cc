@@ -52,7 +52,10 @@ class CudaLanguageModel final : public LanguageModel {
   }
 
   // Log-probabilities need all logits of a place, so these are taken to the host and the Sampler.
-  bool CanSample(const SamplingParams& params) const override { return !params.logprobs; }
+  bool CanSample(const SamplingParams& params) const override {
+    const bool few = params.top_k >= 1 && params.top_k <= cuda::kMostSampledCandidates;
+    return !params.logprobs && (params.temperature == 0 || few);
+  }
 
   Status StartSampling(const SamplingParams& params, uint64_t seed, uint64_t stream,
                        std::span<const int32_t> prompt) override {

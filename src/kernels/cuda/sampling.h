@@ -6,13 +6,16 @@
 
 namespace qnext::cuda {
 
+// The most tokens a draw on the device chooses from; greedy choices need one. Others stay with the host's sampler.
+constexpr int32_t kMostSampledCandidates = 64;
+
 // What a row's request asks for; lives in device memory and is written when a request starts.
 struct SamplingRow {
   uint64_t seed, stream;
   uint64_t drawn;  // tokens drawn so far; the kernel advances it
   double temperature, top_p, min_p;
   double presence_penalty, frequency_penalty, repetition_penalty;
-  int32_t top_k;      // <= 0: all
+  int32_t top_k;      // 1 .. kMostSampledCandidates, unless temperature is 0
   int32_t penalizes;  // any penalty differs from its neutral value: counts and seen are read and written
   int32_t biased;     // bias is read
 };
