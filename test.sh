@@ -150,7 +150,7 @@ record_python() {
 }
 
 sources() {
-  find src tests benchmarks -name '*.cc' -o -name '*.h' 2>/dev/null | LC_ALL=C sort
+  find src tests benchmarks -name '*.cc' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' 2>/dev/null | LC_ALL=C sort
 }
 
 # Other major versions of clang-format lay some lines out differently, so only the one the sources were formatted with may judge.
@@ -203,7 +203,15 @@ else
   tools/install_packages.sh test
 fi
 fatal_step "Python packages (from PyPI, tests/requirements.txt and tests/server/requirements.txt)" venv.log set_up_venv
-fatal_step "Configuring" configure.log configure release -DQNEXT_BUILD_BENCHMARKS=ON
+# The CUDA engine is compiled for one architecture; where there is a GPU, for that one, and its tests run too.
+cuda_options() {
+  local capability
+  capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d . || true)
+  nvcc=$(tools/install_cuda.sh)
+  cuda=(-DQNEXT_CUDA=ON "-DCMAKE_CUDA_COMPILER=$nvcc" "-DQNEXT_CUDA_ARCHITECTURES=${capability:-89}-real")
+}
+fatal_step "CUDA compiler" cuda.log cuda_options
+fatal_step "Configuring" configure.log configure release -DQNEXT_BUILD_BENCHMARKS=ON "${cuda[@]}"
 fatal_step "Building" build.log cmake --build build/release --parallel "$jobs"
 ln -sfn release/bin/qnext build/qnext
 
