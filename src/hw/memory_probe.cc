@@ -9,8 +9,8 @@
 
 #include "base/check.h"
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
 #endif
 
 namespace qnext {
@@ -19,26 +19,46 @@ namespace {
 constexpr int64_t kHugePage = int64_t{2} << 20;
 constexpr int64_t kPiece = kHugePage;
 
-using Lanes = uint64_t __attribute__((vector_size(32)));
-
 // Sums a piece with enough independent accumulators that loads, not additions, set the pace.
-uint64_t SumPiece(const std::byte* data, int64_t bytes) {
-  constexpr int kAccumulators = 8;
-  Lanes sums[kAccumulators] = {};
-  for (int64_t at = 0; at + static_cast<int64_t>(sizeof(sums)) <= bytes; at += static_cast<int64_t>(sizeof(sums))) {
-    for (int i = 0; i < kAccumulators; ++i) {
-      Lanes lanes;
-      std::memcpy(&lanes, data + at + i * static_cast<int64_t>(sizeof(Lanes)), sizeof(lanes));
-      sums[i] += lanes;
-    }
+uint64_t SumWords(const std::byte* data, int64_t bytes) {
+  constexpr int64_t kAccumulators = 8;
+  uint64_t sums[kAccumulators] = {};
+  for (int64_t at = 0; at + kAccumulators * 8 <= bytes; at += kAccumulators * 8) {
+    uint64_t words[kAccumulators];
+    std::memcpy(words, data + at, sizeof(words));
+    for (int64_t i = 0; i < kAccumulators; ++i) sums[i] += words[i];
   }
   uint64_t total = 0;
-  for (const Lanes& lanes : sums) total += lanes[0] + lanes[1] + lanes[2] + lanes[3];
+  for (const uint64_t sum : sums) total += sum;
   return total;
 }
 
+#if defined(__x86_64__)
+// The loads that the products use: narrower ones keep a fast core from its memory's rate.
+__attribute__((target("avx2"))) uint64_t SumAvx2(const std::byte* data, int64_t bytes) {
+  constexpr int64_t kAccumulators = 4, kWidth = sizeof(__m256i);
+  __m256i sums[kAccumulators] = {};
+  for (int64_t at = 0; at + kAccumulators * kWidth <= bytes; at += kAccumulators * kWidth) {
+    for (int64_t i = 0; i < kAccumulators; ++i) {
+      const auto* from = reinterpret_cast<const __m256i*>(data + at + i * kWidth);
+      sums[i] = _mm256_add_epi64(sums[i], _mm256_loadu_si256(from));
+    }
+  }
+  const __m256i sum = _mm256_add_epi64(_mm256_add_epi64(sums[0], sums[1]), _mm256_add_epi64(sums[2], sums[3]));
+  return static_cast<uint64_t>(_mm256_extract_epi64(sum, 0) + _mm256_extract_epi64(sum, 1) +
+                               _mm256_extract_epi64(sum, 2) + _mm256_extract_epi64(sum, 3));
+}
+#endif
+
+uint64_t SumPiece(const std::byte* data, int64_t bytes) {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") != 0) return SumAvx2(data, bytes);
+#endif
+  return SumWords(data, bytes);
+}
+
 void WritePiece(std::byte* to, int64_t bytes) {
-#if defined(__SSE2__)
+#if defined(__x86_64__)
   const __m128i zero = _mm_setzero_si128();
   for (int64_t at = 0; at < bytes; at += 16) _mm_stream_si128(reinterpret_cast<__m128i*>(to + at), zero);
   _mm_sfence();
@@ -48,7 +68,7 @@ void WritePiece(std::byte* to, int64_t bytes) {
 }
 
 void CopyPiece(std::byte* to, const std::byte* from, int64_t bytes) {
-#if defined(__SSE2__)
+#if defined(__x86_64__)
   for (int64_t at = 0; at < bytes; at += 16) {
     _mm_stream_si128(reinterpret_cast<__m128i*>(to + at), _mm_load_si128(reinterpret_cast<const __m128i*>(from + at)));
   }
