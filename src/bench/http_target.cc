@@ -3,7 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cmath>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -16,10 +16,11 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr char kCompletions[] = "/completions";
-constexpr int64_t kTextProbeBytes = 1200;
-// How far the length of a text prompt may be off.
-constexpr double kPromptTolerance = 0.15;
+// How far the length of a text prompt may be off: a tokenizer may look beyond a word after all.
+constexpr double kPromptTolerance = 0.1;
 constexpr int64_t kPromptSlack = 3;
+// Prompts begin alike with a word, and perhaps with what a tokenizer puts before it; a cache may know that much.
+constexpr int64_t kCachedSlack = 4;
 
 Json Parse(std::string_view text) { return Json::parse(text, nullptr, /*allow_exceptions=*/false); }
 
@@ -111,31 +112,16 @@ struct Answer {
 
 }  // namespace
 
-std::string MakeTextPrompt(int64_t bytes, Random& random) {
-  std::vector<std::string_view> words;
-  for (std::string_view text = BenchmarkText(); !text.empty();) {
-    const size_t end = std::min(text.find(' '), text.size());
-    words.push_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  std::string prompt;
-  while (static_cast<int64_t>(prompt.size()) < bytes) {
-    prompt += words[random.Below(words.size())];
-    prompt += ' ';
-  }
-  // A space at the end is a token of its own for many tokenizers, and no text that a model has seen.
-  prompt.resize(static_cast<size_t>(bytes));
-  if (prompt.ends_with(' ')) prompt.back() = 'a';
-  return prompt;
-}
-
 HttpTarget::HttpTarget(HttpTargetOptions options)
     : options_(std::move(options)), client_(options_.url, options_.api_key, options_.timeout_seconds) {}
 
 Result<std::unique_ptr<HttpTarget>> HttpTarget::Connect(HttpTargetOptions options) {
   std::unique_ptr<HttpTarget> target(new HttpTarget(std::move(options)));
   if (target->options_.model.empty()) QNEXT_RETURN_IF_ERROR(target->FindModel());
-  if (!target->options_.prompt_ids) QNEXT_RETURN_IF_ERROR(target->MeasureText());
+  if (!target->options_.prompt_ids) {
+    QNEXT_ASSIGN_OR_RETURN(target->text_,
+                           TextPrompts::Measure([&](const std::string& text) { return target->CountTokens(text); }));
+  }
   return target;
 }
 
@@ -151,10 +137,8 @@ Status HttpTarget::FindModel() {
   return {};
 }
 
-Status HttpTarget::MeasureText() {
-  Random random(options_.prompt_seed, /*stream=*/~uint64_t{0});  // not that of any run
+Result<int64_t> HttpTarget::CountTokens(const std::string& text) {
   const std::string where = options_.url.ToString() + kCompletions;
-  const std::string text = MakeTextPrompt(kTextProbeBytes, random);
   const Json request = {{"model", options_.model}, {"prompt", text}, {"max_tokens", 1}, {"temperature", 0}};
   QNEXT_ASSIGN_OR_RETURN(const HttpReply reply, client_.Post(kCompletions, request.dump()));
   if (reply.status != 200) return StatusError(where, reply);
@@ -162,8 +146,7 @@ Status HttpTarget::MeasureText() {
   if (!usage || usage->prompt_tokens < 1) {
     return Corrupt(where + ": the answer has no usage.prompt_tokens, so nobody can tell how long a prompt is");
   }
-  bytes_per_token_ = static_cast<double>(text.size()) / static_cast<double>(usage->prompt_tokens);
-  return {};
+  return usage->prompt_tokens;
 }
 
 Result<RunSample> HttpTarget::Run(const WorkloadCase& work, int64_t run) {
@@ -185,8 +168,7 @@ Result<RunSample> HttpTarget::Run(const WorkloadCase& work, int64_t run) {
     }
     request["prompt"] = std::move(ids);
   } else {
-    request["prompt"] =
-        MakeTextPrompt(std::llround(bytes_per_token_ * static_cast<double>(work.prompt_tokens)), random);
+    request["prompt"] = text_->Make(work.prompt_tokens, random);
   }
 
   Answer answer;
@@ -207,7 +189,7 @@ Result<RunSample> HttpTarget::Run(const WorkloadCase& work, int64_t run) {
   if (!answer.usage) {
     return Corrupt(where + ": the stream has no usage, so its tokens cannot be counted (stream_options.include_usage)");
   }
-  if (answer.cached_tokens > 0) {
+  if (answer.cached_tokens > kCachedSlack) {
     return Corrupt(
         fmt::format("{}: {} tokens of the prompt came from the server's cache, so its speed is not that of a "
                     "new prompt; turn the cache off, or restart the server",

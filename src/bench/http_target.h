@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "base/random.h"
 #include "bench/http_client.h"
 #include "bench/target.h"
+#include "bench/text_prompts.h"
 
 namespace qnext {
 
@@ -19,9 +19,9 @@ struct HttpTargetOptions {
   HttpUrl url;
   std::string model;    // empty: the first that the server lists
   std::string api_key;  // empty: none
-  // Absent: prompts are text, which every server takes; how many tokens a text has is asked of the server once, so
-  // lengths are near what is wanted, and the server's own count is what figures are made of. Otherwise prompts are
-  // random token ids from the first to the last, and their lengths are exact.
+  // Absent: prompts are text, which every server takes; what words cost in tokens is asked of the server first
+  // (text_prompts.h), and the server's count of each prompt is what figures are made of. Otherwise prompts are random
+  // token ids from the first to the last.
   std::optional<std::pair<int32_t, int32_t>> prompt_ids;
   // Send nothing that OpenAI does not have: no ignore_eos, so that answers may end early, and no top_k.
   bool standard_fields = false;
@@ -31,7 +31,7 @@ struct HttpTargetOptions {
 
 class HttpTarget : public Target {
  public:
-  // Asks for the model's name if none is given, and for the length of a text. Errors begin with the URL.
+  // Asks for the model's name if none is given, and for the lengths of some texts. Errors begin with the URL.
   static Result<std::unique_ptr<HttpTarget>> Connect(HttpTargetOptions options);
 
   // kUnavailable: the server cannot be reached, answers another status than 200 (with its message), says an error
@@ -41,20 +41,16 @@ class HttpTarget : public Target {
   bool exact_lengths() const override { return options_.prompt_ids.has_value() && !options_.standard_fields; }
 
   const std::string& model() const { return options_.model; }
-  double bytes_per_token() const { return bytes_per_token_; }  // of the benchmark text; 0 where prompts are ids
 
  private:
   explicit HttpTarget(HttpTargetOptions options);
   Status FindModel();
-  Status MeasureText();
+  Result<int64_t> CountTokens(const std::string& text);
   Status CheckLengths(const WorkloadCase& work, const RunSample& sample) const;
 
   HttpTargetOptions options_;
   HttpClient client_;
-  double bytes_per_token_ = 0;
+  std::optional<TextPrompts> text_;
 };
-
-// `bytes` of words of the benchmark text in an order drawn from the seed.
-std::string MakeTextPrompt(int64_t bytes, Random& random);
 
 }  // namespace qnext

@@ -43,8 +43,7 @@ class BenchCommand : public Command {
     app.add_option("--api-key-file", options_.api_key_file, "with --url: a file whose first line is the key")
         ->type_name("FILE");
     app.add_option("--prompt-ids", options_.prompt_ids,
-                   "with --url: prompts of random token ids from A to B, which have exactly the length asked for, "
-                   "instead of text, which has nearly")
+                   "with --url: prompts of random token ids from A to B instead of words")
         ->type_name("A-B");
     app.add_flag("--standard-fields", options_.standard_fields,
                  "with --url: send only fields that OpenAI has; without ignore_eos answers may end early");

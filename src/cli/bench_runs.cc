@@ -155,7 +155,7 @@ Status RunServerBenchmark(const BenchOptions& options) {
     QNEXT_ASSIGN_OR_RETURN(const std::vector<std::string> keys, server::ReadApiKeys(options.api_key_file));
     http.api_key = keys.front();
   }
-  std::string prompts = "text of about the length; the server counts";
+  std::string prompts = "random words, counted by the server";
   if (!options.prompt_ids.empty()) {
     http.prompt_ids = ParseIdRange(options.prompt_ids).value();
     prompts = "random token ids " + options.prompt_ids;
