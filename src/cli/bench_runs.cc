@@ -182,6 +182,10 @@ Status RunServerBenchmark(const BenchOptions& options) {
       .notes = {"Measured over HTTP: times are those at which the client saw the text, and tokens are those that "
                 "the server counted."},
       .memory = {}};
+  // As this program names them; whether the routing is simulated as well is the server's secret.
+  if (target->model().starts_with("synthetic-")) {
+    report.notes.push_back("By its name the model's weights are synthetic: what it answers means nothing.");
+  }
   return Publish(report, folder);
 }
 
