@@ -7,7 +7,9 @@
 #include <cstdio>
 #include <utility>
 
+#include "checkpoint/synthetic.h"
 #include "cli/load_progress.h"
+#include "cli/output.h"
 #include "hw/topology.h"
 
 namespace qnext {
@@ -36,7 +38,17 @@ void AddModelFolderOption(CLI::App& app, std::string& folder) {
 }
 
 void AddModelOptions(CLI::App& app, ModelFlags& flags) {
-  AddModelFolderOption(app, flags.model);
+  app.add_option("--model", flags.model, "the checkpoint's folder, as downloaded")->type_name("DIR");
+  app.add_option("--synthetic", flags.synthetic,
+                 fmt::format("instead of --model: weights made in memory, for measuring speed; {}, or the path of a "
+                             "config.json",
+                             kSyntheticKinds))
+      ->type_name("KIND");
+  app.add_option("--routing", flags.routing,
+                 "who chooses the experts of synthetic weights: real, their own routers, which repeat themselves; "
+                 "uniform, seeded, all alike (default); recency, seeded, as skewed in time as real ones. With --model: "
+                 "real only")
+      ->type_name("real|uniform|recency");
   app.add_option("--device", flags.device, "cpu; this build has no CUDA engine")
       ->type_name("cpu|cuda")
       ->capture_default_str();
@@ -73,13 +85,28 @@ Status CheckModelFolder(const std::string& folder) {
   return {};
 }
 
+Status CheckThreads(int threads) {
+  if (threads >= 0 && threads <= kMostThreads) return {};
+  return InvalidArgument(fmt::format("--threads: must be in [1, {}], not {}", kMostThreads, threads));
+}
+
 Status CheckModelFlags(const ModelFlags& flags) {
-  QNEXT_RETURN_IF_ERROR(CheckModelFolder(flags.model));
+  if (flags.model.empty() == flags.synthetic.empty()) {
+    return InvalidArgument("--model or --synthetic: exactly one of them is needed");
+  }
+  if (!flags.routing.empty()) {
+    const std::optional<Routing> routing = ParseRouting(flags.routing);
+    if (!routing) {
+      return InvalidArgument(fmt::format("--routing: real, uniform or recency, not \"{}\"", flags.routing));
+    }
+    if (*routing != Routing::kReal && flags.synthetic.empty()) {
+      return InvalidArgument(fmt::format(
+          "--routing: {} is for synthetic weights; with --model the checkpoint's own routers decide", flags.routing));
+    }
+  }
   if (flags.device == "cuda") return InvalidArgument("--device: this build has no CUDA engine; use cpu");
   if (flags.device != "cpu") return InvalidArgument(fmt::format("--device: cpu or cuda, not \"{}\"", flags.device));
-  if (flags.threads < 0 || flags.threads > kMostThreads) {
-    return InvalidArgument(fmt::format("--threads: must be in [1, {}], not {}", kMostThreads, flags.threads));
-  }
+  QNEXT_RETURN_IF_ERROR(CheckThreads(flags.threads));
   if (Lookup(kKvTypes, flags.kv) == nullptr) {
     return InvalidArgument(fmt::format("--kv: bf16, fp8, int8 or f32, not \"{}\"", flags.kv));
   }
@@ -97,6 +124,12 @@ Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags) {
   QNEXT_ASSIGN_OR_RETURN(const CpuTopology topology, DetectCpuTopology());
   ModelLoadOptions options;
   options.folder = flags.model;
+  options.synthetic = flags.synthetic;
+  if (!flags.routing.empty()) {
+    options.routing = *ParseRouting(flags.routing);
+  } else if (!flags.synthetic.empty()) {
+    options.routing = Routing::kUniform;
+  }
   options.threads.threads = flags.threads > 0 ? flags.threads : topology.DefaultThreads();
   options.threads.cpus = topology.PinnedCpus(options.threads.threads);
   options.model.kv_type = *Lookup(kKvTypes, flags.kv);
@@ -108,23 +141,37 @@ Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags) {
 
 Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags) {
   QNEXT_ASSIGN_OR_RETURN(ModelLoadOptions load, ToLoadOptions(flags));
-  LoadProgressPrinter progress(stderr);
+  LoadProgressPrinter progress(stderr, flags.synthetic.empty() ? "loading" : "generating weights");
   QNEXT_ASSIGN_OR_RETURN(
       std::unique_ptr<Engine> engine,
       Engine::Load({.load = std::move(load), .context = flags.ctx, .chat_template_path = flags.chat_template},
                    [&](const LoadProgress& now) { progress.Update(now); }));
   progress.Finish();
-  for (const std::string& warning : engine->Warnings()) fmt::print(stderr, "qnext: warning: {}\n", warning);
+  for (const std::string& warning : engine->Warnings()) fmt::print(stderr, "qnext: warning: {}\n", OneLine(warning));
   return engine;
 }
 
+std::vector<std::string> Caveats(const Engine& engine) {
+  const EngineInfo& info = engine.info();
+  if (info.synthetic.empty()) return {};
+  return {fmt::format("Synthetic weights ({}): what they answer means nothing.", info.synthetic),
+          info.simulated_routing
+              ? fmt::format("Routing is {}.", Describe(*info.simulated_routing))
+              : "Routing is that of random weights: answers, and with them the experts, repeat themselves."};
+}
+
 std::vector<std::pair<std::string, std::string>> DescribeFlags(const ModelFlags& flags, const Engine& engine) {
-  return {{"device", flags.device},
-          {"threads", std::to_string(engine.info().threads)},
-          {"context", std::to_string(engine.context())},
-          {"KV cache", flags.kv},
-          {"activations", flags.activations},
-          {"CPU path", engine.info().kernels}};
+  const EngineInfo& info = engine.info();
+  std::vector<std::pair<std::string, std::string>> lines;
+  if (!info.synthetic.empty()) lines.emplace_back("weights", "synthetic: " + info.synthetic);
+  lines.emplace_back("routing", info.simulated_routing ? Describe(*info.simulated_routing) : "real");
+  lines.insert(lines.end(), {{"device", flags.device},
+                             {"threads", std::to_string(info.threads)},
+                             {"context", std::to_string(engine.context())},
+                             {"KV cache", flags.kv},
+                             {"activations", flags.activations},
+                             {"CPU path", info.kernels}});
+  return lines;
 }
 
 }  // namespace qnext

@@ -19,6 +19,8 @@ namespace qnext {
 
 struct ModelFlags {
   std::string model;
+  std::string synthetic;  // a kind instead of a folder
+  std::string routing;    // empty: real with a checkpoint, uniform with synthetic weights
   std::string device = "cpu";
   int threads = 0;  // 0: chosen by the machine
   std::optional<int64_t> ctx;
@@ -30,7 +32,7 @@ struct ModelFlags {
 
 // --model alone, for commands that only look.
 void AddModelFolderOption(CLI::App& app, std::string& folder);
-// --model, --device, --threads, --kv, --activations, --cpu-isa.
+// --model, --synthetic, --routing, --device, --threads, --kv, --activations, --cpu-isa.
 void AddModelOptions(CLI::App& app, ModelFlags& flags);
 // --ctx, for commands that generate.
 void AddContextOption(CLI::App& app, ModelFlags& flags);
@@ -38,6 +40,7 @@ void AddContextOption(CLI::App& app, ModelFlags& flags);
 void AddChatTemplateOption(CLI::App& app, ModelFlags& flags);
 
 Status CheckModelFolder(const std::string& folder);
+Status CheckThreads(int threads);  // 0: chosen by the machine
 Status CheckModelFlags(const ModelFlags& flags);
 
 // The flags have passed CheckModelFlags.
@@ -45,6 +48,10 @@ Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags);
 
 // Loads with progress on stderr, and prints the engine's warnings there.
 Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags);
+
+// What a reader of figures must know before all else: whether weights and routing are made up. Nothing for a
+// checkpoint.
+std::vector<std::string> Caveats(const Engine& engine);
 
 // What the flags came to, for reports: "activations: int8" and so on.
 std::vector<std::pair<std::string, std::string>> DescribeFlags(const ModelFlags& flags, const Engine& engine);

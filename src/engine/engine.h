@@ -25,9 +25,20 @@ struct EngineOptions {
 
 constexpr int64_t kDefaultContext = 32768;
 
+// What reports say about experts that the routers did not choose.
+struct SimulatedRouting {
+  Routing kind = Routing::kUniform;
+  double entropy_bits = 0;  // of the choices, over all layers
+  double most_bits = 0;     // of uniform routing: log2 of the experts
+};
+// "simulated: uniform, 8.99 bits of entropy of at most 9.00".
+std::string Describe(const SimulatedRouting& routing);
+
 // What reports and `stats` say about a running engine.
 struct EngineInfo {
-  std::string model_name;  // the folder's last part
+  std::string model_name;                             // the folder's last part
+  std::string synthetic;                              // the kind of generated weights; empty: a checkpoint's
+  std::optional<SimulatedRouting> simulated_routing;  // absent: the routers decide
   std::string kernels;
   int threads = 0;
   int64_t weight_bytes = 0;
@@ -47,8 +58,9 @@ struct EngineParts {
 // Owns the model, its one sequence, the tokenizer and the chat format. One thread at a time.
 class Engine {
  public:
-  // Everything that can be wrong without the weights is checked before they are read: vocabulary and eos ids against
-  // each other, the context against the model's, the chat template.
+  // From a folder or, with options.load.synthetic, from nothing. Everything that can be wrong without the weights is
+  // checked before they are read: vocabulary and eos ids against each other, the context against the model's, the chat
+  // template.
   static Result<std::unique_ptr<Engine>> Load(const EngineOptions& options,
                                               const LoadProgressCallback& progress = nullptr);
   explicit Engine(EngineParts parts);

@@ -42,11 +42,28 @@ Result<LoadedModel> LoadedModel::Load(const ModelLoadOptions& options, const Mod
                                       const LoadProgressCallback& progress) {
   LoadedModel loaded;
   QNEXT_ASSIGN_OR_RETURN(loaded.kernels_, ChooseKernels(options));
+  const bool synthetic = !options.synthetic.empty();
+  ModelOptions model = options.model;
+  if (options.routing != Routing::kReal) {
+    if (!synthetic) return InvalidArgument("routing: with a checkpoint the real router decides");
+    loaded.routing_ = std::make_unique<ForcedRouting>(options.routing, config, options.synthetic_seed);
+    model.routing = loaded.routing_.get();
+  }
+  const auto start_pool = [&] {
+    loaded.pool_ = std::make_unique<ThreadPool>(options.threads);
+    loaded.pool_->PinCallingThread();
+  };
+  if (synthetic) {
+    start_pool();
+    const SyntheticCheckpoint source(config, options.synthetic_seed);
+    QNEXT_ASSIGN_OR_RETURN(loaded.model_,
+                           Model::LoadFrom(source, config, model, *loaded.kernels_, *loaded.pool_, progress));
+    return loaded;
+  }
   QNEXT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.folder));
-  loaded.pool_ = std::make_unique<ThreadPool>(options.threads);
-  loaded.pool_->PinCallingThread();
+  start_pool();
   QNEXT_ASSIGN_OR_RETURN(loaded.model_,
-                         Model::Load(checkpoint, config, options.model, *loaded.kernels_, *loaded.pool_, progress));
+                         Model::Load(checkpoint, config, model, *loaded.kernels_, *loaded.pool_, progress));
   return loaded;
 }
 
