@@ -20,7 +20,7 @@ TINY = os.path.join(ROOT, "models", "tiny")
 sys.path.insert(0, os.path.join(ROOT, "tools", "reference_numpy"))
 import reference  # noqa: E402
 
-CPU_ISAS = ("generic", "avx2", "avx-vnni", "avx512-vnni", "reference")
+CPU_ISAS = ("generic", "avx2", "avx-vnni", "avx512-vnni", "amx-int8", "reference")
 
 # The bounds of docs/numerics.md on whole tensors: ||actual - expected|| / ||expected||.
 LOGITS_FLOAT32 = 1e-4
