@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -69,17 +70,24 @@ class TimedServer {
         }) {}
 
   const FakeHttpServer& server() const { return server_; }
-  const Deed& deed() const { return deed_; }
+  Deed deed() const {
+    const std::lock_guard lock(mutex_);
+    return deed_;
+  }
 
  private:
   void Answer(const FakeRequest& request, const FakeConnection& connection) {
-    deed_ = {.asked = request.arrived, .sent = {}};
+    Deed deed = {.asked = request.arrived, .sent = {}};
     connection.SendStreamHead();
     for (int i = 0; i < pace_.pieces; ++i) {
       FakeConnection::Wait(i == 0 ? pace_.first : pace_.step);
       Json chunk = TextChunk("piece ");
       if (pace_.running_usage) chunk["usage"] = Usage(50, (i + 1) * pace_.tokens)["usage"];
-      deed_.sent.push_back(connection.SendChunk(Event(chunk)));
+      deed.sent.push_back(connection.SendChunk(Event(chunk)));
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      deed_ = deed;
     }
     connection.SendChunk(Event(TextChunk("")));  // as a last one with the finish reason alone
     connection.SendChunk(Event(Usage(50, pace_.pieces * pace_.tokens)));
@@ -88,6 +96,7 @@ class TimedServer {
   }
 
   Pace pace_;
+  mutable std::mutex mutex_;
   Deed deed_;
   FakeHttpServer server_;
 };
