@@ -12,7 +12,12 @@ namespace qnext::QNEXT_ISA {
 namespace {
 
 constexpr int kAmxRows = 16;        // activation rows of a full A tile
-constexpr int64_t kChunkRuns = 16;  // runs unpacked together: 8 KB, so that B tiles come from the first cache
+constexpr int64_t kChunkRuns = 32;  // runs unpacked together: 16 KB, so that B tiles come from the first cache
+// Products started before the sums of one are read. From the loads of a product to its sums in memory it is well over
+// 100 cycles, a product and its scaling take about 25 each, and the processor looks ahead a few hundred instructions
+// only.
+constexpr int64_t kAhead = 6;
+constexpr int64_t kSumBuffers = 8;  // > kAhead, a power of two
 
 // The tile registers: two sums of full and two of the remaining rows, one A tile of each kind, two B tiles. GCC pastes
 // the number into the instruction, so that only macros can name it.
@@ -60,7 +65,7 @@ struct RowBlock {
 
 struct Chunk {
   alignas(64) int8_t weights[kChunkRuns][8][64];  // code - zero, B tiles
-  alignas(64) int32_t sums[2][kAmxRows][16];
+  alignas(64) int32_t sums[kSumBuffers][kAmxRows][16];
 };
 
 // Unpacks `runs` runs of one tile of output rows, from `run` on; group borders inside are those of the weight.
@@ -83,23 +88,25 @@ inline void Unpack(const Int4Weight& w, const uint8_t* codes, const uint8_t* zer
   }
 }
 
-// Starts the product of one run and leaves its sums in chunk.sums[run & 1]. Tile numbers are part of the instruction.
+// Starts the product of one run and leaves its sums in chunk.sums[in_chunk % kSumBuffers]. Tile numbers are part of the
+// instruction.
 template <bool kFull>
 inline void RunProduct(const RowBlock& block, int64_t x_stride, int64_t run, int64_t in_chunk, Chunk& chunk) {
   const int8_t* a = block.codes + run * 32;
   const int8_t* b = chunk.weights[in_chunk][0];
+  int32_t* sums = chunk.sums[in_chunk % kSumBuffers][0];
   if (in_chunk % 2 == 0) {
     _tile_loadd(QNEXT_B0, b, 64);
     if constexpr (kFull) {
       _tile_zero(QNEXT_FULL_SUM0);
       _tile_loadd(QNEXT_FULL_A, a, x_stride);
       _tile_dpbssd(QNEXT_FULL_SUM0, QNEXT_FULL_A, QNEXT_B0);
-      _tile_stored(QNEXT_FULL_SUM0, chunk.sums[0], 64);
+      _tile_stored(QNEXT_FULL_SUM0, sums, 64);
     } else {
       _tile_zero(QNEXT_REST_SUM0);
       _tile_loadd(QNEXT_REST_A, a, x_stride);
       _tile_dpbssd(QNEXT_REST_SUM0, QNEXT_REST_A, QNEXT_B0);
-      _tile_stored(QNEXT_REST_SUM0, chunk.sums[0], 64);
+      _tile_stored(QNEXT_REST_SUM0, sums, 64);
     }
   } else {
     _tile_loadd(QNEXT_B1, b, 64);
@@ -107,12 +114,12 @@ inline void RunProduct(const RowBlock& block, int64_t x_stride, int64_t run, int
       _tile_zero(QNEXT_FULL_SUM1);
       _tile_loadd(QNEXT_FULL_A, a, x_stride);
       _tile_dpbssd(QNEXT_FULL_SUM1, QNEXT_FULL_A, QNEXT_B1);
-      _tile_stored(QNEXT_FULL_SUM1, chunk.sums[1], 64);
+      _tile_stored(QNEXT_FULL_SUM1, sums, 64);
     } else {
       _tile_zero(QNEXT_REST_SUM1);
       _tile_loadd(QNEXT_REST_A, a, x_stride);
       _tile_dpbssd(QNEXT_REST_SUM1, QNEXT_REST_A, QNEXT_B1);
-      _tile_stored(QNEXT_REST_SUM1, chunk.sums[1], 64);
+      _tile_stored(QNEXT_REST_SUM1, sums, 64);
     }
   }
 }
@@ -126,12 +133,12 @@ void ChunkProduct(const Int4I8Job& job, const RowBlock& block, int64_t tile, int
   const __mmask16 mask = rows_left >= 16 ? __mmask16{0xffff} : static_cast<__mmask16>((1u << rows_left) - 1u);
   float* y = job.y + block.first * job.y_stride + tile * 16;
 
-  RunProduct<kRows == kAmxRows>(block, x_stride, run, 0, chunk);
+  for (int64_t r = 0; r < kAhead && r < runs; ++r) RunProduct<kRows == kAmxRows>(block, x_stride, run + r, r, chunk);
   Rows group_sum[kRows];
   for (Rows& sum : group_sum) sum = ZeroRows();
   for (int64_t r = 0; r < runs; ++r) {
-    if (r + 1 < runs) RunProduct<kRows == kAmxRows>(block, x_stride, run + r + 1, r + 1, chunk);
-    const auto& sums = chunk.sums[r % 2];
+    if (r + kAhead < runs) RunProduct<kRows == kAmxRows>(block, x_stride, run + r + kAhead, r + kAhead, chunk);
+    const auto& sums = chunk.sums[r % kSumBuffers];
     for (int i = 0; i < kRows; ++i) {
       group_sum[i] =
           MulAdd(_mm512_cvtepi32_ps(_mm512_load_si512(sums[i])), SplatRows(block.scales[i] + run + r), group_sum[i]);
