@@ -30,8 +30,15 @@ build_program() {
   : >"$log"
   cd "$root"
   if [[ ! -f $build/build.ninja ]]; then
+    # With an NVIDIA GPU: the CUDA engine for that GPU. Without one: for the CPU alone, which builds in half the time.
+    local cuda=(-DQNEXT_CUDA=OFF) capability nvcc
+    capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d . || true)
+    if [[ $capability =~ ^[0-9]+$ ]]; then
+      nvcc=$("$root/tools/install_cuda.sh")
+      cuda=(-DQNEXT_CUDA=ON "-DCMAKE_CUDA_COMPILER=$nvcc" "-DQNEXT_CUDA_ARCHITECTURES=$capability-real")
+    fi
     note "Configuring ..."
-    logged cmake --preset release -DQNEXT_BUILD_TESTS=OFF -DQNEXT_BUILD_BENCHMARKS=OFF
+    logged cmake --preset release -DQNEXT_BUILD_TESTS=OFF -DQNEXT_BUILD_BENCHMARKS=OFF "${cuda[@]}"
   fi
   if [[ ! -x $build/bin/qnext ]]; then
     note "Building qnext (a few minutes the first time) ..."

@@ -29,6 +29,7 @@ total_passed=0
 total_failed=0
 total_skipped=0
 summary=()
+started=()
 
 # record <suite> <passed> <failed> <skipped> <seconds>: adds a suite to the sum and prints its line.
 record() {
@@ -102,11 +103,37 @@ ctest_suite() {
   record "$suite" "$passed" "$failed" "$skipped" $((SECONDS - start))
 }
 
-# python_suite <suite> <log> <script> [arguments]: a script whose last line is "N passed, N failed[, N skipped]".
+# python_suite <suite> <log> <script> [arguments]: a script whose last line is "N passed, N failed[, N skipped]". Most of
+# them keep one core busy, so as many as there are cores run side by side: this starts one, collect_suites awaits and
+# records them all, in the order in which they were started.
 python_suite() {
-  local suite=$1 log=$logs/$2 script=$3 start=$SECONDS status=0 last
+  local suite=$1 log=$logs/$2 script=$3
   shift 3
-  timeout 1500 "$venv/bin/python" "$script" "$@" >"$log" 2>&1 </dev/null || status=$?
+  while (($(jobs -rp | wc -l) >= jobs)); do
+    wait -n || true
+  done
+  rm -f "$log.done"
+  started+=("$suite|$log")
+  (
+    SECONDS=0
+    status=0
+    timeout 1500 "$venv/bin/python" "$script" "$@" >"$log" 2>&1 </dev/null || status=$?
+    echo "$status $SECONDS" >"$log.done"
+  ) &
+}
+
+collect_suites() {
+  wait
+  local entry
+  for entry in "${started[@]}"; do
+    record_python "${entry%%|*}" "${entry#*|}"
+  done
+  started=()
+}
+
+record_python() {
+  local suite=$1 log=$2 status=1 seconds=0 last
+  read -r status seconds <"$log.done" || true
   last=$(tail -n 1 "$log")
   if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)?$ ]]; then
     local passed=${BASH_REMATCH[1]} failed=${BASH_REMATCH[2]} skipped=${BASH_REMATCH[4]:-0}
@@ -119,11 +146,11 @@ python_suite() {
   if ((failed > 0)); then
     show_end_of "$log" 40
   fi
-  record "$suite" "$passed" "$failed" "$skipped" $((SECONDS - start))
+  record "$suite" "$passed" "$failed" "$skipped" "$seconds"
 }
 
 sources() {
-  find src tests benchmarks -name '*.cc' -o -name '*.h' 2>/dev/null | LC_ALL=C sort
+  find src tests benchmarks -name '*.cc' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' 2>/dev/null | LC_ALL=C sort
 }
 
 # Other major versions of clang-format lay some lines out differently, so only the one the sources were formatted with may judge.
@@ -176,7 +203,15 @@ else
   tools/install_packages.sh test
 fi
 fatal_step "Python packages (from PyPI, tests/requirements.txt and tests/server/requirements.txt)" venv.log set_up_venv
-fatal_step "Configuring" configure.log configure release -DQNEXT_BUILD_BENCHMARKS=ON
+# The CUDA engine is compiled for one architecture; where there is a GPU, for that one, and its tests run too.
+cuda_options() {
+  local capability
+  capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d . || true)
+  nvcc=$(tools/install_cuda.sh)
+  cuda=(-DQNEXT_CUDA=ON "-DCMAKE_CUDA_COMPILER=$nvcc" "-DQNEXT_CUDA_ARCHITECTURES=${capability:-89}-real")
+}
+fatal_step "CUDA compiler" cuda.log cuda_options
+fatal_step "Configuring" configure.log configure release -DQNEXT_BUILD_BENCHMARKS=ON "${cuda[@]}"
 fatal_step "Building" build.log cmake --build build/release --parallel "$jobs"
 ln -sfn release/bin/qnext build/qnext
 
@@ -191,6 +226,7 @@ python_suite "text/compare_tokenizer" text-compare_tokenizer.log tests/text/comp
 python_suite "server/openai_client" server-openai_client.log tests/server/openai_client.py \
   --bin 'build/release/bin/qnext serve --model models/tiny --port 0' --generate 'build/release/bin/qnext generate --model models/tiny'
 python_suite "text/compare_jinja" text-compare_jinja.log tests/text/compare_jinja.py --program build/release/bin/qnext_render_cases
+collect_suites
 if $full; then
   tidy_suite
 fi
@@ -198,6 +234,7 @@ fi
 if build_or_record "C++, address and undefined" asan; then
   ctest_suite "C++, address and undefined" asan
   python_suite "cli/test_bad_input, address, undefined" asan-bad-input.log tests/cli/test_bad_input.py --qnext build/asan/bin/qnext
+  collect_suites
 fi
 if $full && build_or_record "C++, thread" tsan; then
   ctest_suite "C++, thread" tsan

@@ -18,7 +18,9 @@ Json ToJson(const Spread& spread) {
 Json ToJson(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
 
 Json ToJson(const RunSample& sample) {
-  return {{"first_token_seconds", ToJson(sample.summary.first_token_seconds)},
+  return {{"prompt_tokens", sample.summary.prompt_tokens},
+          {"completion_tokens", sample.summary.completion_tokens},
+          {"first_token_seconds", ToJson(sample.summary.first_token_seconds)},
           {"prefill_tokens_per_second", ToJson(sample.summary.prefill_tokens_per_second)},
           {"decode_tokens_per_second", ToJson(sample.summary.decode_tokens_per_second)},
           {"total_seconds", sample.summary.total_seconds},
@@ -49,7 +51,7 @@ std::string FormatReportJson(const Report& report) {
     Json& object = facts[group.title] = Json::object();
     for (const Fact& fact : group.facts) object[fact.name] = fact.value;
   }
-  Json memory = Json::object();
+  Json memory = Json::object();  // empty for a target that is not this process
   for (const MemoryFigure& figure : report.memory) memory[figure.name] = figure.bytes;
   Json cases = Json::array();
   for (const CaseResult& result : report.result.cases) cases.push_back(ToJson(result));
@@ -65,6 +67,7 @@ std::string FormatReportJson(const Report& report) {
                      {"warmups", report.workload.warmups},
                      {"repetitions", report.workload.repetitions},
                      {"cut_short", report.result.cut_short},
+                     {"notes", report.notes},
                      {"cases", std::move(cases)},
                      {"memory_bytes", std::move(memory)},
                      {"facts", std::move(facts)}};

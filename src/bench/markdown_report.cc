@@ -61,6 +61,7 @@ double WorstDecodeSpeed(const Report& report) {
 std::string FormatReportMarkdown(const Report& report) {
   std::string out = fmt::format("# qnext benchmark: {}\n\n{}\n{}\n{}\n\n", report.workload.name, Verdict(report),
                                 SizeCaveat(report), report.date);
+  for (const std::string& note : report.notes) out += note + "\n\n";
   out +=
       "| prompt tokens | output tokens | runs | decode tokens/s | prefill tokens/s | first token, ms | token, ms: "
       "median | p95 | p99 |\n|---|---|---|---|---|---|---|---|---|\n";
@@ -70,7 +71,7 @@ std::string FormatReportMarkdown(const Report& report) {
       "together.{}\n",
       report.workload.warmups, report.workload.warmups == 1 ? "" : "s",
       report.result.cut_short ? " The time limit cut the repetitions short." : "");
-  out += "\n## Memory\n\n| | |\n|---|---|\n";
+  if (!report.memory.empty()) out += "\n## Memory\n\n| | |\n|---|---|\n";
   for (const MemoryFigure& figure : report.memory) {
     out += fmt::format("| {} | {} |\n", figure.name, FormatBytes(figure.bytes));
   }

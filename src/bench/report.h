@@ -31,6 +31,7 @@ struct Report {
   std::vector<FactGroup> facts;
   Workload workload;
   LoadResult result;
+  std::vector<std::string> notes;  // what must be read together with the verdict
   std::vector<MemoryFigure> memory;
   double target_tokens_per_second = 5;  // what the verdict holds the decode speed against
 };

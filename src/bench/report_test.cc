@@ -53,6 +53,14 @@ TEST(ReportTest, MarkdownHasARowForEachCase) {
   EXPECT_EQ(text.find("time limit"), std::string::npos);
 }
 
+TEST(ReportTest, NotesStandBelowTheVerdict) {
+  Report report = TwoCases();
+  report.notes = {"Made up.", "All of it."};
+  const std::string text = FormatReportMarkdown(report);
+  EXPECT_NE(text.find("T03:04:05Z\n\nMade up.\n\nAll of it.\n\n| prompt tokens"), std::string::npos) << text;
+  EXPECT_EQ(nlohmann::json::parse(FormatReportJson(report))["notes"][1], "All of it.");
+}
+
 TEST(ReportTest, LargeNumbersAreWrittenOut) {
   Report report = TwoCases();
   report.result.cases[0].samples = {Sample(1353.4, 12345.6, 0.5)};

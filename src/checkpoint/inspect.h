@@ -57,8 +57,15 @@ struct InspectReport {
     std::vector<Storage> storage;
   };
 
+  // Tokenizer and chat template, which this room cannot judge: filled in by whoever can, absent otherwise.
+  struct Text {
+    int64_t tokens = 0;         // one past the highest id of the tokenizer
+    std::string chat_template;  // where the template comes from; empty: none that can be used
+  };
+
   std::string folder;
   ModelConfig config;
+  std::optional<Text> text;
   std::vector<Shard> shards;
   std::vector<ComponentSize> components;  // those present, in the order of the enum
   std::vector<ModuleClassInfo> classes;   // linear layers, by name; without the mtp head

@@ -113,6 +113,10 @@ std::string FormatInspectText(const InspectReport& report) {
   std::string text = fmt::format("{}: qwen3_next, {} parameters, {} in {} tensors\n", report.folder,
                                  FormatCount(report.parameters), FormatBytes(report.tensor_bytes), report.tensors);
   text += ModelText(report.config);
+  if (report.text) {
+    text += fmt::format("  tokenizer     {} tokens; chat template: {}\n", report.text->tokens,
+                        report.text->chat_template.empty() ? "none" : report.text->chat_template);
+  }
   if (!report.components.empty()) {
     text += fmt::format("\n{:<28} {:>9} {:>12} {:>12}\n", "Part", "tensors", "parameters", "bytes");
     for (const InspectReport::ComponentSize& size : report.components) {
@@ -149,6 +153,10 @@ std::string FormatInspectJson(const InspectReport& report) {
       {"parameters", report.parameters},   {"tensors", report.tensors},   {"tensor_bytes", report.tensor_bytes},
       {"model", ModelJson(report.config)}, {"components", Json::array()}, {"linear_layers", Json::array()},
       {"shards", Json::array()},           {"warnings", report.warnings}, {"problems", report.problems}};
+  if (report.text) {
+    json["text"] = {{"tokens", report.text->tokens},
+                    {"chat_template", report.text->chat_template.empty() ? Json() : Json(report.text->chat_template)}};
+  }
   for (const InspectReport::ComponentSize& size : report.components) {
     json["components"].push_back({{"name", ComponentName(size.component)},
                                   {"tensors", size.tensors},

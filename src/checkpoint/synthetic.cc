@@ -2,13 +2,17 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "base/range.h"
+#include "checkpoint/synthetic_files.h"
 #include "checkpoint/tensor_list.h"
 
 namespace qnext {
@@ -80,27 +84,61 @@ bool EndsWith(std::string_view text, std::string_view suffix) {
   return text.size() >= suffix.size() && text.substr(text.size() - suffix.size()) == suffix;
 }
 
-void FillWords(uint64_t key, std::span<std::byte> out) {
+// Word i of a stream of random bits.
+uint64_t StreamWord(uint64_t key, uint64_t i) { return MixBits(key + i * 0x9e3779b97f4a7c15u); }
+
+// Sixteen codes, spread as a symmetric quantizer spreads them around the zero point 8: 0, which has no counterpart,
+// becomes 8. (A mean other than zero would add up in every layer to one direction that drowns all others.)
+uint64_t CenteredCodes(uint64_t bits) {
+  constexpr uint64_t kOnes = 0x1111111111111111u;
+  const uint64_t some = (bits | bits >> 1 | bits >> 2 | bits >> 3) & kOnes;
+  return bits | (some ^ kOnes) << 3;
+}
+constexpr double kCodeDeviation = 4.183;  // of those codes: sqrt(2 * (1 + 4 + ... + 49) / 16)
+
+// Calls make(i) for each 8-byte word of the tensor that `out`, which begins at `offset`, covers.
+template <typename Make>
+void FillWords(int64_t offset, std::span<std::byte> out, const Make& make) {
+  QNEXT_CHECK(offset % 8 == 0, "parts of a tensor begin at a word");
+  uint64_t i = static_cast<uint64_t>(offset) / 8;
   size_t at = 0;
-  for (uint64_t i = 0; at < out.size(); ++i, at += 8) {
-    const uint64_t bits = MixBits(key + i * 0x9e3779b97f4a7c15u);
-    std::memcpy(out.data() + at, &bits, std::min<size_t>(8, out.size() - at));
+  for (; at + 8 <= out.size(); at += 8, ++i) {
+    const uint64_t bits = make(i);
+    std::memcpy(out.data() + at, &bits, 8);
+  }
+  if (at < out.size()) {
+    const uint64_t bits = make(i);
+    std::memcpy(out.data() + at, &bits, out.size() - at);
   }
 }
 
-// Evenly spread in [low, high): as finite and as cheap as a weight can be.
-void FillFloats(uint64_t key, DType dtype, double low, double high, std::span<std::byte> out) {
-  Random random(key);
-  const size_t size = static_cast<size_t>(DTypeSize(dtype));
-  for (size_t at = 0; at < out.size(); at += size) {
-    const float value = static_cast<float>(low + (high - low) * random.Uniform());
-    const uint16_t half = dtype == DType::kBF16 ? FloatToBF16(value) : dtype == DType::kF16 ? FloatToF16(value) : 0;
-    if (dtype == DType::kF32) {
-      std::memcpy(out.data() + at, &value, 4);
-    } else {
-      std::memcpy(out.data() + at, &half, 2);
-    }
+// Evenly spread in [low, high): as finite and as cheap as a weight can be. 16-bit values are drawn from a table of as
+// many levels as the formats have between two powers of two.
+void FillFloats(uint64_t key, DType dtype, double low, double high, int64_t offset, std::span<std::byte> out) {
+  const auto spread = [&](double u) { return static_cast<float>(low + (high - low) * u); };
+  if (dtype == DType::kF32) {
+    FillWords(offset, out, [&](uint64_t i) {
+      const uint64_t bits = StreamWord(key, i);
+      const uint64_t first = std::bit_cast<uint32_t>(spread(static_cast<double>(bits & 0xffffffffu) * 0x1.0p-32));
+      return first | uint64_t{std::bit_cast<uint32_t>(spread(static_cast<double>(bits >> 32) * 0x1.0p-32))} << 32;
+    });
+    return;
   }
+  QNEXT_CHECK(dtype == DType::kBF16 || dtype == DType::kF16, "weights are floats");
+  constexpr size_t kLevels = 1024;
+  std::array<uint16_t, kLevels> levels;
+  for (size_t i = 0; i < kLevels; ++i) {
+    const float value = spread((static_cast<double>(i) + 0.5) / kLevels);
+    levels[i] = dtype == DType::kBF16 ? FloatToBF16(value) : FloatToF16(value);
+  }
+  FillWords(offset, out, [&](uint64_t i) {
+    const uint64_t bits = StreamWord(key, i);
+    uint64_t word = 0;
+    for (int part = 0; part < 4; ++part) {
+      word |= uint64_t{levels[(bits >> (16 * part)) % kLevels]} << (16 * part);
+    }
+    return word;
+  });
 }
 
 }  // namespace
@@ -110,15 +148,23 @@ Result<SyntheticKind> FindSyntheticKind(const std::string& name) {
   if (name == "80b-a-4layers" || name == "80b-b-4layers")
     return SyntheticKind{name, Config80b(name == "80b-a-4layers", 4)};
   if (!FileExists(name)) {
-    return NotFound(fmt::format(
-        "{}: neither a synthetic kind (80b-a, 80b-b, 80b-a-4layers, 80b-b-4layers) nor the path of a config.json",
-        name));
+    return NotFound(
+        fmt::format("{}: neither a synthetic kind ({}) nor the path of a config.json", name, kSyntheticKinds));
   }
   QNEXT_ASSIGN_OR_RETURN(std::string text, ReadFileToString(name));
   return SyntheticKind{name, std::move(text)};
 }
 
-SyntheticCheckpoint::SyntheticCheckpoint(const ModelConfig& config, uint64_t seed) : seed_(seed) {
+Result<ModelConfig> SyntheticConfig(const SyntheticKind& kind) {
+  QNEXT_ASSIGN_OR_RETURN(ModelConfig config, ParseModelConfig(kind.config_json, kind.name));
+  QNEXT_ASSIGN_OR_RETURN(const GenerationDefaults defaults,
+                         ParseGenerationDefaults(SyntheticGenerationConfigJson(), kind.name));
+  config.eos_token_ids = defaults.eos_token_ids;
+  return config;
+}
+
+SyntheticCheckpoint::SyntheticCheckpoint(const ModelConfig& config, uint64_t seed)
+    : seed_(seed), quantization_(config.quantization) {
   // The kind with 16-bit linears has F16 ones, as published.
   const bool experts_only =
       config.quantization && !config.quantization->ForModule("model.layers.0.mlp.shared_expert.up_proj").has_value();
@@ -143,12 +189,14 @@ void SyntheticCheckpoint::AddLinear(const ModelConfig& config, const std::string
                                     bool may_be_quantized) {
   std::optional<GptqParams> params;
   if (may_be_quantized && config.quantization) params = config.quantization->ForModule(module);
-  if (!params) return Add(module + ".weight", dense_dtype_, shape);
   const int64_t out = shape[0], in = shape[1];
+  // Eight codes share a word; what does not fill words is left as it is, as packing tools do.
+  if (!params || in % 8 != 0 || out % 8 != 0) return Add(module + ".weight", dense_dtype_, shape);
   const int64_t groups = params->group_size < 0 ? 1 : CeilDiv(in, params->group_size);
   Add(module + ".qweight", DType::kI32, Shape{in / 8, out});
   Add(module + ".qzeros", DType::kI32, Shape{groups, out / 8});
   Add(module + ".scales", DType::kF16, Shape{groups, out});
+  if (params->desc_act && groups > 1) Add(module + ".g_idx", DType::kI32, Shape{in});
 }
 
 const TensorInfo* SyntheticCheckpoint::Find(std::string_view name) const {
@@ -162,17 +210,24 @@ void SyntheticCheckpoint::ForEach(FunctionRef<void(const TensorInfo&)> visit) co
 
 Status SyntheticCheckpoint::Read(const TensorInfo& tensor, std::span<std::byte> out) const {
   QNEXT_CHECK(static_cast<int64_t>(out.size()) == tensor.bytes, "the buffer fits the tensor");
+  Generate(tensor, 0, out);
+  return Status();
+}
+
+void SyntheticCheckpoint::Generate(const TensorInfo& tensor, int64_t offset, std::span<std::byte> out) const {
   const std::string_view name = tensor.name;
   const uint64_t key = MixBits(seed_) ^ HashName(name);
-  const auto fill = [&](double low, double high) { FillFloats(key, tensor.dtype, low, high, out); };
+  const auto fill = [&](double low, double high) { FillFloats(key, tensor.dtype, low, high, offset, out); };
   if (EndsWith(name, ".qweight")) {
-    FillWords(key, out);
+    FillWords(offset, out, [&](uint64_t i) { return CenteredCodes(StreamWord(key, i)); });
   } else if (EndsWith(name, ".qzeros")) {
-    std::memset(out.data(), 0x77, out.size());  // zero point 8, stored minus one
+    FillZeroPoints(name.substr(0, name.size() - 7), key, offset, out);
+  } else if (EndsWith(name, ".g_idx")) {
+    FillGroupIndex(tensor, offset, out);
   } else if (EndsWith(name, ".scales")) {
-    // Codes are even over 0..15, so a weight's deviation is 4.6 scales; 1/sqrt(in) of it keeps activations at size one.
+    // Weights that deviate by 1/sqrt(in) keep activations at size one.
     const TensorInfo* weight = Find(std::string(name.substr(0, name.size() - 6)) + "qweight");
-    const double typical = 1 / (4.61 * std::sqrt(static_cast<double>(weight->shape[0] * 8)));
+    const double typical = 1 / (kCodeDeviation * std::sqrt(static_cast<double>(weight->shape[0] * 8)));
     fill(0.5 * typical, 1.5 * typical);
   } else if (EndsWith(name, "norm.weight")) {
     const bool as_stored = EndsWith(name, "linear_attn.norm.weight");
@@ -189,7 +244,33 @@ Status SyntheticCheckpoint::Read(const TensorInfo& tensor, std::span<std::byte> 
     const double bound = std::sqrt(3.0 / static_cast<double>(tensor.shape[tensor.shape.rank() - 1]));
     fill(-bound, bound);
   }
-  return Status();
+}
+
+// 8 where the configuration says sym; 7 or 9 elsewhere, so that zero points are really read and weights stay centred.
+void SyntheticCheckpoint::FillZeroPoints(std::string_view module, uint64_t key, int64_t offset,
+                                         std::span<std::byte> out) const {
+  const std::optional<GptqParams> params = quantization_->ForModule(module);
+  const uint64_t less = quantization_->format() == GptqFormat::kV1 ? 0x1111111111111111u : 0;
+  if (params->symmetric) {
+    FillWords(offset, out, [&](uint64_t) { return 0x8888888888888888u - less; });
+  } else {
+    FillWords(offset, out, [&](uint64_t i) {
+      return 0x7777777777777777u - less + ((StreamWord(key, i) & 0x1111111111111111u) << 1);
+    });
+  }
+}
+
+// Equal groups in a shuffled order, as act-order leaves them; up_proj has that of gate_proj, whose inputs it shares.
+void SyntheticCheckpoint::FillGroupIndex(const TensorInfo& tensor, int64_t offset, std::span<std::byte> out) const {
+  std::string name = tensor.name;
+  const std::string module = name.substr(0, name.size() - 6);
+  if (const size_t up = name.rfind(".up_proj."); up != std::string::npos) name.replace(up, 9, ".gate_proj.");
+  const int64_t group = quantization_->ForModule(module)->group_size;
+  std::vector<int32_t> index(static_cast<size_t>(tensor.shape[0]));
+  for (size_t i = 0; i < index.size(); ++i) index[i] = static_cast<int32_t>(static_cast<int64_t>(i) / group);
+  Random random(seed_, HashName(name));
+  for (size_t i = index.size() - 1; i > 0; --i) std::swap(index[i], index[random.Below(i + 1)]);
+  std::memcpy(out.data(), std::as_bytes(std::span(index)).data() + offset, out.size());
 }
 
 }  // namespace qnext

@@ -5,7 +5,8 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
+#include <optional>
+#include <string>
 
 #include "cli/chat_console.h"
 #include "cli/command.h"
@@ -23,40 +24,53 @@ struct ChatCommandOptions {
   std::string system;
 };
 
-// Lines of stdin. An interrupt while waiting gives a fresh prompt instead of an end.
+// Lines of stdin. On a terminal, an interrupt while waiting gives a fresh prompt; elsewhere any interrupt ends the
+// input.
 class LineInput {
  public:
   LineInput(bool terminal, InterruptFlag& interrupt) : terminal_(terminal), interrupt_(interrupt) {}
-  ~LineInput() { std::free(buffer_); }
-  LineInput(const LineInput&) = delete;
-  LineInput& operator=(const LineInput&) = delete;
 
   std::optional<std::string> Read(std::string_view prompt) {
+    if (terminal_) ShowPrompt(prompt);
     for (;;) {
-      if (terminal_) {
-        fmt::print("{}", prompt);
-        std::fflush(stdout);
+      if (const size_t end = buffer_.find('\n'); end != std::string::npos) return TakeLine(end, /*with_break=*/true);
+      if (interrupt_.raised() || !interrupt_.WaitForInput(STDIN_FILENO)) {
+        if (!terminal_) return std::nullopt;
+        fmt::print("  (/exit or Ctrl-D ends)\n");
+        buffer_.clear();
+        ShowPrompt(prompt);
+        continue;
       }
-      interrupt_.Lower();
-      errno = 0;
-      const ssize_t length = getline(&buffer_, &capacity_, stdin);
-      if (length >= 0) {
-        std::string line(buffer_, static_cast<size_t>(length));
-        if (!line.empty() && line.back() == '\n') line.pop_back();
-        return line;
+      char bytes[4096];
+      const ssize_t got = ::read(STDIN_FILENO, bytes, sizeof(bytes));
+      if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+      if (got > 0) {
+        buffer_.append(bytes, static_cast<size_t>(got));
+        continue;
       }
-      const bool again = errno == EINTR && interrupt_.raised();
-      if (terminal_) fmt::print("{}\n", again ? "  (/exit or Ctrl-D ends)" : "");
-      if (!again) return std::nullopt;
-      std::clearerr(stdin);
+      // The end; a last line may lack its break.
+      if (!buffer_.empty()) return TakeLine(buffer_.size(), /*with_break=*/false);
+      if (terminal_) fmt::print("\n");
+      return std::nullopt;
     }
   }
 
  private:
+  void ShowPrompt(std::string_view prompt) {
+    interrupt_.Lower();
+    fmt::print("{}", prompt);
+    std::fflush(stdout);
+  }
+
+  std::string TakeLine(size_t size, bool with_break) {
+    std::string line = buffer_.substr(0, size);
+    buffer_.erase(0, size + (with_break ? 1 : 0));
+    return line;
+  }
+
   bool terminal_;
   InterruptFlag& interrupt_;
-  char* buffer_ = nullptr;
-  size_t capacity_ = 0;
+  std::string buffer_;
 };
 
 class ChatCommand : public Command {
@@ -105,6 +119,7 @@ class ChatCommand : public Command {
                                   .interrupted = [&] { return interrupt.raised(); }});
     console.Run();
     QNEXT_RETURN_IF_ERROR(out.status());
+    if (!terminal && interrupt.raised()) return Cancelled("interrupted");
     if (!terminal && console.failed_answers() > 0) {
       return Internal(fmt::format("{} of the questions had no answer", console.failed_answers()));
     }

@@ -36,6 +36,7 @@ std::unique_ptr<Command> MakeBatchCommand();
 std::unique_ptr<Command> MakeBenchCommand();
 std::unique_ptr<Command> MakeLogitsCommand();
 std::unique_ptr<Command> MakeServeCommand();
+std::unique_ptr<Command> MakeSynthCommand();
 
 // In the order of --help.
 std::vector<std::unique_ptr<Command>> AllCommands();

@@ -68,6 +68,16 @@ Result<std::string> EngineBackend::ApplyTemplate(const nlohmann::ordered_json& v
   return engine_->chat()->Render(variables["messages"], extra);
 }
 
+std::vector<server::BackendMetric> EngineBackend::Metrics() const {
+  const std::optional<SimulatedRouting>& routing = engine_->info().simulated_routing;
+  if (!routing) return {};
+  return {{.name = "qnext_simulated_routing_entropy_bits",
+           .help = "Entropy of the experts' simulated choice; absent where the routers decide.",
+           .type = server::BackendMetric::Type::kGauge,
+           .labels = {{"routing", std::string(RoutingName(routing->kind))}},
+           .value = routing->entropy_bits}};
+}
+
 Result<server::GenerateResult> EngineBackend::Generate(const server::GenerateRequest& request,
                                                        server::GenerationCallback on_event) {
   Request asked;

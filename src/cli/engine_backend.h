@@ -25,6 +25,7 @@ class EngineBackend final : public server::Backend {
                                           server::GenerationCallback on_event) override;
   server::BackendHealth Health() const override { return {}; }
   server::MemoryUse Memory() const override { return {}; }
+  std::vector<server::BackendMetric> Metrics() const override;
 
  private:
   std::unique_ptr<Engine> engine_;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cli/command.h"
+#include "cli/inspect_text.h"
 #include "cli/model_options.h"
 #include "cli/output.h"
 
@@ -16,7 +17,7 @@ class InspectCommand : public Command {
  public:
   const char* name() const override { return "inspect"; }
   const char* summary() const override {
-    return "Say what a checkpoint holds: tensors, quantization, sizes, problems.";
+    return "Say what a checkpoint holds: tensors, quantization, sizes, tokenizer, problems.";
   }
 
   void AddOptions(CLI::App& app) override {
@@ -27,7 +28,8 @@ class InspectCommand : public Command {
   Status Check() override { return CheckModelFolder(folder_); }
 
   Status Run() override {
-    QNEXT_ASSIGN_OR_RETURN(const InspectReport report, Inspect(folder_));
+    QNEXT_ASSIGN_OR_RETURN(InspectReport report, Inspect(folder_));
+    InspectText(folder_, report);
     TextOutput out(stdout);
     out.Write(json_ ? FormatInspectJson(report) : FormatInspectText(report));
     QNEXT_RETURN_IF_ERROR(out.status());

@@ -1,10 +1,10 @@
-// Ctrl-C as a flag that can be asked for.
+// Ctrl-C as a flag that can be asked for, and waited for together with input.
 #pragma once
 
 namespace qnext {
 
-// While it lives, SIGINT raises a flag instead of ending the program, and interrupts blocking reads. One at a time: a
-// signal handler can reach nothing but a static variable, this room's only one.
+// While it lives, SIGINT raises a flag instead of ending the program, whichever thread the system gives it to. One at a
+// time: a signal handler can reach nothing but static variables, this room's only ones.
 class InterruptFlag {
  public:
   InterruptFlag();
@@ -14,6 +14,9 @@ class InterruptFlag {
 
   bool raised() const;
   void Lower();
+
+  // Waits until `file` can be read (or has ended) or the flag is raised; true: it can be read. The flag goes first.
+  bool WaitForInput(int file) const;
 };
 
 }  // namespace qnext

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/bytes.h"
 
@@ -35,7 +36,8 @@ std::string FormatBar(double fraction, int width) {
   return fmt::format("[{:#<{}}{:.<{}}]", "", full, "", width - full);
 }
 
-LoadProgressPrinter::LoadProgressPrinter(std::FILE* out) : out_(out), terminal_(isatty(fileno(out)) != 0) {}
+LoadProgressPrinter::LoadProgressPrinter(std::FILE* out, std::string what)
+    : out_(out), what_(std::move(what)), terminal_(isatty(fileno(out)) != 0) {}
 
 void LoadProgressPrinter::Update(const LoadProgress& now) {
   const Clock::time_point time = Clock::now();
@@ -43,10 +45,10 @@ void LoadProgressPrinter::Update(const LoadProgress& now) {
   last_ = time;
   const std::string text = FormatLoadProgress(now, std::chrono::duration<double>(time - start_).count());
   if (terminal_) {
-    fmt::print(out_, "\r\x1b[Kloading {} {}", FormatBar(Fraction(now), kBarWidth), text);
+    fmt::print(out_, "\r\x1b[K{} {} {}", what_, FormatBar(Fraction(now), kBarWidth), text);
     bar_shown_ = true;
   } else {
-    fmt::print(out_, "qnext: loading: {}\n", text);
+    fmt::print(out_, "qnext: {}: {}\n", what_, text);
   }
   std::fflush(out_);
 }

@@ -1,4 +1,4 @@
-// Progress of loading: a bar on a terminal, plain lines elsewhere.
+// Progress of loading (or of writing as much): a bar on a terminal, plain lines elsewhere.
 #pragma once
 
 #include <chrono>
@@ -21,7 +21,8 @@ std::string FormatBar(double fraction, int width);
 // ends within the first of those intervals prints nothing. One thread at a time.
 class LoadProgressPrinter {
  public:
-  explicit LoadProgressPrinter(std::FILE* out);
+  // `what` is going on: "loading".
+  LoadProgressPrinter(std::FILE* out, std::string what);
   ~LoadProgressPrinter() { Finish(); }
   LoadProgressPrinter(const LoadProgressPrinter&) = delete;
   LoadProgressPrinter& operator=(const LoadProgressPrinter&) = delete;
@@ -34,6 +35,7 @@ class LoadProgressPrinter {
   using Clock = std::chrono::steady_clock;
 
   std::FILE* out_;
+  std::string what_;
   bool terminal_;
   bool bar_shown_ = false;
   Clock::time_point start_ = Clock::now();

@@ -25,7 +25,7 @@ TEST(LoadProgressTest, AQuickLoadPrintsNothing) {
   std::FILE* file = std::tmpfile();
   ASSERT_NE(file, nullptr);
   {
-    LoadProgressPrinter printer(file);
+    LoadProgressPrinter printer(file, "loading");
     printer.Update({.bytes_done = 1, .bytes_total = 2});
     printer.Update({.bytes_done = 2, .bytes_total = 2});
   }

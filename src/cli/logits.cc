@@ -11,6 +11,7 @@
 #include "cli/logits_input.h"
 #include "cli/model_options.h"
 #include "cli/safetensors_writer.h"
+#include "engine/model_files.h"
 #include "engine/model_loader.h"
 
 namespace qnext {
@@ -97,7 +98,8 @@ class LogitsCommand : public Command {
   Status Run() override {
     QNEXT_ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
                            options_.ids_file.empty() ? ParseIds(options_.ids, "--ids") : ReadIds(options_.ids_file));
-    QNEXT_ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(options_.model.model));
+    QNEXT_ASSIGN_OR_RETURN(ModelLoadOptions load, ToLoadOptions(options_.model));
+    QNEXT_ASSIGN_OR_RETURN(const ModelConfig config, LoadConfig(load));
     QNEXT_RETURN_IF_ERROR(CheckIds(ids, config));
     const int64_t tokens = static_cast<int64_t>(ids.size());
     std::vector<int32_t> forced_experts;
@@ -109,7 +111,6 @@ class LogitsCommand : public Command {
       QNEXT_ASSIGN_OR_RETURN(forced_inputs, ReadLayerInputs(options_.layer_inputs_file, config, tokens));
     }
 
-    QNEXT_ASSIGN_OR_RETURN(ModelLoadOptions load, ToLoadOptions(options_.model));
     load.model.max_block_tokens = options_.block_tokens;
     load.model.chunked_delta_net = !options_.recurrent;
     QNEXT_ASSIGN_OR_RETURN(const LoadedLanguageModel loaded,

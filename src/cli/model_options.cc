@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "checkpoint/synthetic.h"
 #include "cli/load_progress.h"
+#include "cli/output.h"
 #include "engine/device.h"
 #include "hw/topology.h"
 
@@ -38,7 +40,17 @@ void AddModelFolderOption(CLI::App& app, std::string& folder) {
 }
 
 void AddModelOptions(CLI::App& app, ModelFlags& flags) {
-  AddModelFolderOption(app, flags.model);
+  app.add_option("--model", flags.model, "the checkpoint's folder, as downloaded")->type_name("DIR");
+  app.add_option("--synthetic", flags.synthetic,
+                 fmt::format("instead of --model: weights made in memory, for measuring speed; {}, or the path of a "
+                             "config.json",
+                             kSyntheticKinds))
+      ->type_name("KIND");
+  app.add_option("--routing", flags.routing,
+                 "who chooses the experts of synthetic weights: real, their own routers, which repeat themselves; "
+                 "uniform, seeded, all alike (default); recency, seeded, as skewed in time as real ones. With --model: "
+                 "real only")
+      ->type_name("real|uniform|recency");
   app.add_option("--device", flags.device,
                  HasCudaEngine()
                      ? "where the model runs; default: cuda where there is a GPU that can run it, otherwise cpu"
@@ -59,7 +71,7 @@ void AddModelOptions(CLI::App& app, ModelFlags& flags) {
       ->type_name("int8|float32")
       ->capture_default_str();
   app.add_option("--cpu-isa", flags.cpu_isa, "CPU code path; auto: the best that passes its known-answer test")
-      ->type_name("auto|generic|avx2|avx-vnni|avx512-vnni")
+      ->type_name("auto|generic|avx2|avx-vnni|avx512-vnni|amx-int8")
       ->capture_default_str();
 }
 
@@ -80,8 +92,25 @@ Status CheckModelFolder(const std::string& folder) {
   return {};
 }
 
+Status CheckThreads(int threads) {
+  if (threads >= 0 && threads <= kMostThreads) return {};
+  return InvalidArgument(fmt::format("--threads: must be in [1, {}], not {}", kMostThreads, threads));
+}
+
 Status CheckModelFlags(const ModelFlags& flags) {
-  QNEXT_RETURN_IF_ERROR(CheckModelFolder(flags.model));
+  if (flags.model.empty() == flags.synthetic.empty()) {
+    return InvalidArgument("--model or --synthetic: exactly one of them is needed");
+  }
+  if (!flags.routing.empty()) {
+    const std::optional<Routing> routing = ParseRouting(flags.routing);
+    if (!routing) {
+      return InvalidArgument(fmt::format("--routing: real, uniform or recency, not \"{}\"", flags.routing));
+    }
+    if (*routing != Routing::kReal && flags.synthetic.empty()) {
+      return InvalidArgument(fmt::format(
+          "--routing: {} is for synthetic weights; with --model the checkpoint's own routers decide", flags.routing));
+    }
+  }
   if (!flags.device.empty() && !ParseDevice(flags.device)) {
     return InvalidArgument(fmt::format("--device: cpu or cuda, not \"{}\"", flags.device));
   }
@@ -100,9 +129,7 @@ Status CheckModelFlags(const ModelFlags& flags) {
     if (flags.device == "cpu") return InvalidArgument("--vram: not with --device cpu");
     if (!HasCudaEngine()) return InvalidArgument("--vram: this build has no CUDA engine");
   }
-  if (flags.threads < 0 || flags.threads > kMostThreads) {
-    return InvalidArgument(fmt::format("--threads: must be in [1, {}], not {}", kMostThreads, flags.threads));
-  }
+  QNEXT_RETURN_IF_ERROR(CheckThreads(flags.threads));
   if (Lookup(kKvTypes, flags.kv) == nullptr) {
     return InvalidArgument(fmt::format("--kv: bf16, fp8, int8 or f32, not \"{}\"", flags.kv));
   }
@@ -111,7 +138,7 @@ Status CheckModelFlags(const ModelFlags& flags) {
   }
   if (flags.cpu_isa != "auto" && flags.cpu_isa != kReferenceIsa && !ParseCpuIsa(flags.cpu_isa)) {
     return InvalidArgument(
-        fmt::format("--cpu-isa: auto, generic, avx2, avx-vnni or avx512-vnni, not \"{}\"", flags.cpu_isa));
+        fmt::format("--cpu-isa: auto, generic, avx2, avx-vnni, avx512-vnni or amx-int8, not \"{}\"", flags.cpu_isa));
   }
   return {};
 }
@@ -122,6 +149,12 @@ Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags) {
   options.folder = flags.model;
   options.device = flags.device.empty() ? Device::kAuto : *ParseDevice(flags.device);
   if (!flags.vram.empty()) options.vram_bytes = *ParseByteSize(flags.vram);
+  options.synthetic = flags.synthetic;
+  if (!flags.routing.empty()) {
+    options.routing = *ParseRouting(flags.routing);
+  } else if (!flags.synthetic.empty()) {
+    options.routing = Routing::kUniform;
+  }
   options.threads.threads = flags.threads > 0 ? flags.threads : topology.DefaultThreads();
   options.threads.cpus = topology.PinnedCpus(options.threads.threads);
   options.model.kv_type = *Lookup(kKvTypes, flags.kv);
@@ -133,7 +166,7 @@ Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags) {
 
 Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags) {
   QNEXT_ASSIGN_OR_RETURN(ModelLoadOptions load, ToLoadOptions(flags));
-  LoadProgressPrinter progress(stderr);
+  LoadProgressPrinter progress(stderr, flags.synthetic.empty() ? "loading" : "generating weights");
   QNEXT_ASSIGN_OR_RETURN(
       std::unique_ptr<Engine> engine,
       Engine::Load({.load = std::move(load), .context = flags.ctx, .chat_template_path = flags.chat_template},
@@ -142,17 +175,29 @@ Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags) {
   if (!engine->info().fallback.empty()) {
     fmt::print(stderr, "qnext: running on the CPU: {}\n", engine->info().fallback);
   }
-  for (const std::string& warning : engine->Warnings()) fmt::print(stderr, "qnext: warning: {}\n", warning);
+  for (const std::string& warning : engine->Warnings()) fmt::print(stderr, "qnext: warning: {}\n", OneLine(warning));
   return engine;
+}
+
+std::vector<std::string> Caveats(const Engine& engine) {
+  const EngineInfo& info = engine.info();
+  if (info.synthetic.empty()) return {};
+  return {fmt::format("Synthetic weights ({}): what they answer means nothing.", info.synthetic),
+          info.simulated_routing
+              ? fmt::format("Routing is {}.", Describe(*info.simulated_routing))
+              : "Routing is that of random weights: answers, and with them the experts, repeat themselves."};
 }
 
 std::vector<std::pair<std::string, std::string>> DescribeFlags(const ModelFlags& flags, const Engine& engine) {
   const EngineInfo& info = engine.info();
-  std::vector<std::pair<std::string, std::string>> facts = {{"device", info.device},
-                                                            {"threads", std::to_string(info.threads)},
-                                                            {"context", std::to_string(engine.context())},
-                                                            {"KV cache", flags.kv},
-                                                            {"activations", flags.activations}};
+  std::vector<std::pair<std::string, std::string>> facts;
+  if (!info.synthetic.empty()) facts.emplace_back("weights", "synthetic: " + info.synthetic);
+  facts.emplace_back("routing", info.simulated_routing ? Describe(*info.simulated_routing) : "real");
+  facts.insert(facts.end(), {{"device", info.device},
+                             {"threads", std::to_string(info.threads)},
+                             {"context", std::to_string(engine.context())},
+                             {"KV cache", flags.kv},
+                             {"activations", flags.activations}});
   if (info.gpu.empty()) {
     facts.emplace_back("CPU path", info.kernels);
   } else {

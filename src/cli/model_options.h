@@ -19,9 +19,11 @@ namespace qnext {
 
 struct ModelFlags {
   std::string model;
-  std::string device;  // "cpu", "cuda"; empty: a GPU that can run the model, otherwise the CPU
-  std::string vram;    // a size; empty: what the GPU has free
-  int threads = 0;     // 0: chosen by the machine
+  std::string synthetic;  // a kind instead of a folder
+  std::string routing;    // empty: real with a checkpoint, uniform with synthetic weights
+  std::string device;     // "cpu", "cuda"; empty: a GPU that can run the model, otherwise the CPU
+  std::string vram;       // a size; empty: what the GPU has free
+  int threads = 0;        // 0: chosen by the machine
   std::optional<int64_t> ctx;
   std::string kv = "bf16";
   std::string activations = "int8";
@@ -31,7 +33,7 @@ struct ModelFlags {
 
 // --model alone, for commands that only look.
 void AddModelFolderOption(CLI::App& app, std::string& folder);
-// --model, --device, --vram, --threads, --kv, --activations, --cpu-isa.
+// --model, --synthetic, --routing, --device, --vram, --threads, --kv, --activations, --cpu-isa.
 void AddModelOptions(CLI::App& app, ModelFlags& flags);
 // --ctx, for commands that generate.
 void AddContextOption(CLI::App& app, ModelFlags& flags);
@@ -39,6 +41,7 @@ void AddContextOption(CLI::App& app, ModelFlags& flags);
 void AddChatTemplateOption(CLI::App& app, ModelFlags& flags);
 
 Status CheckModelFolder(const std::string& folder);
+Status CheckThreads(int threads);  // 0: chosen by the machine
 Status CheckModelFlags(const ModelFlags& flags);
 
 // The flags have passed CheckModelFlags.
@@ -46,6 +49,10 @@ Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags);
 
 // Loads with progress on stderr, and prints the engine's warnings there.
 Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags);
+
+// What a reader of figures must know before all else: whether weights and routing are made up. Nothing for a
+// checkpoint.
+std::vector<std::string> Caveats(const Engine& engine);
 
 // What the flags came to, for reports: "activations: int8" and so on.
 std::vector<std::pair<std::string, std::string>> DescribeFlags(const ModelFlags& flags, const Engine& engine);

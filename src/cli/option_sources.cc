@@ -7,9 +7,12 @@
 #include <vector>
 
 #include "base/file.h"
+#include "cli/toml_reader.h"
 
 namespace qnext {
 namespace {
+
+constexpr int64_t kMaxFileBytes = int64_t{1} << 20;
 
 // Sets an option that has no value yet; the library checks and converts as it does for the command line.
 Status SetOption(CLI::Option& option, const std::vector<std::string>& values, const std::string& source) {
@@ -53,27 +56,22 @@ Status FillFromEnvironment(CLI::App& command, const Environment& environment) {
 
 Status FillFromFile(CLI::App& program, CLI::App& command, const std::string& path) {
   if (path.empty()) return {};
-  // The library takes a folder for an empty file.
-  QNEXT_RETURN_IF_ERROR(ReadFileToString(path).status());
-  std::vector<CLI::ConfigItem> items;
-  try {
-    items = CLI::ConfigTOML().from_file(path);
-  } catch (const CLI::Error& error) {
-    return InvalidArgument(fmt::format("{}: {}", path, error.what()));
-  }
-  for (const CLI::ConfigItem& item : items) {
-    if (item.name == "++" || item.name == "--") continue;  // the library's marks for where a section begins and ends
-    const std::string source = fmt::format("{}: {}", path, item.fullname());
-    const std::vector<CLI::App*> commands = program.get_subcommands(nullptr);
+  QNEXT_ASSIGN_OR_RETURN(const std::string text, ReadFileToString(path, kMaxFileBytes));
+  const Result<std::vector<TomlItem>> items = ReadToml(text);
+  if (!items.ok()) return items.status().WithContext(path);
+  const std::vector<CLI::App*> commands = program.get_subcommands(nullptr);
+  for (const TomlItem& item : *items) {
+    const std::string name = item.table.empty() ? item.key : item.table + "." + item.key;
+    const std::string source = fmt::format("{}: line {}: {}", path, item.line, name);
     const bool known = std::any_of(commands.begin(), commands.end(), [&](CLI::App* any) {
-      const bool meant = item.parents.empty() || (item.parents.size() == 1 && item.parents[0] == any->get_name());
-      return meant && FindOption(*any, item.name) != nullptr;
+      const bool meant = item.table.empty() || item.table == any->get_name();
+      return meant && FindOption(*any, item.key) != nullptr;
     });
     if (!known) return InvalidArgument(source + ": no command has such an option");
-    if (!item.parents.empty() && item.parents[0] != command.get_name()) continue;
-    CLI::Option* option = FindOption(command, item.name);
+    if (!item.table.empty() && item.table != command.get_name()) continue;
+    CLI::Option* option = FindOption(command, item.key);
     if (option == nullptr || option->count() > 0) continue;
-    QNEXT_RETURN_IF_ERROR(SetOption(*option, item.inputs, source));
+    QNEXT_RETURN_IF_ERROR(SetOption(*option, item.values, source));
   }
   return {};
 }

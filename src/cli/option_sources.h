@@ -15,9 +15,9 @@ std::string EnvironmentName(const std::string& option);
 // that the option refuses is kInvalidArgument with the variable first.
 Status FillFromEnvironment(CLI::App& command, const Environment& environment);
 
-// The same from a TOML file; an empty path is no file. Keys are option names (top-k or top_k) of any command, those of
-// other commands are passed over; under a [command] heading they are for that command only. A key that no command has
-// is kInvalidArgument.
+// The same from a TOML file (toml_reader.h); an empty path is no file. Errors name the path and the line. Keys are
+// option names (top-k or top_k) of any command, those of other commands are passed over; under a [command] heading they
+// are for that command only. A key that no command has is kInvalidArgument.
 Status FillFromFile(CLI::App& program, CLI::App& command, const std::string& path);
 
 }  // namespace qnext

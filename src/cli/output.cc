@@ -2,7 +2,9 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <vector>
@@ -13,6 +15,13 @@ namespace qnext {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// Three significant digits, all of those before the point, and never an exponent.
+std::string ThreeDigits(double value) {
+  if (!(value > 0)) return "0";
+  const int before = static_cast<int>(std::floor(std::log10(value))) + 1;
+  return fmt::format("{:.{}f}", value, std::clamp(3 - before, 0, 9));
+}
 
 Json ToJson(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
 
@@ -66,12 +75,28 @@ std::string FormatResultJson(const GenerationResult& result, const Tokenizer& to
 }
 
 std::string FormatSpeed(const TimelineSummary& summary) {
-  const auto rate = [](const std::optional<double>& value) { return value ? fmt::format(" at {:.3g}/s", *value) : ""; };
+  const auto rate = [](const std::optional<double>& value) {
+    return value ? fmt::format(" at {}/s", ThreeDigits(*value)) : "";
+  };
   std::string text = fmt::format("{} tokens of prompt{}, {} of answer{}", summary.prompt_tokens,
                                  rate(summary.prefill_tokens_per_second), summary.completion_tokens,
                                  rate(summary.decode_tokens_per_second));
-  if (summary.first_token_seconds) text += fmt::format(", first after {:.3g} s", *summary.first_token_seconds);
+  if (summary.first_token_seconds) text += fmt::format(", first after {} s", ThreeDigits(*summary.first_token_seconds));
   return text;
+}
+
+std::string OneLine(std::string_view text) {
+  std::string line;
+  for (const char c : text) {
+    if (c == '\n') {
+      line += ' ';
+    } else if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') {
+      line += fmt::format("\\x{:02x}", static_cast<int>(c));
+    } else {
+      line += c;
+    }
+  }
+  return line;
 }
 
 bool TextOutput::Write(std::string_view text) {
@@ -80,6 +105,14 @@ bool TextOutput::Write(std::string_view text) {
   const bool written = std::fwrite(text.data(), 1, text.size(), file_) == text.size() && std::fflush(file_) == 0;
   if (!written) status_ = Unavailable("output: " + std::generic_category().message(errno));
   return written;
+}
+
+Status TextOutput::Flush() {
+  errno = 0;
+  if (std::fflush(file_) != 0 || std::ferror(file_) != 0) {
+    status_ = Unavailable("output: " + std::generic_category().message(errno != 0 ? errno : EIO));
+  }
+  return status_;
 }
 
 }  // namespace qnext

@@ -52,7 +52,24 @@ TEST(FormatSpeedTest, SaysWhatThereIs) {
   summary.decode_tokens_per_second = 12.34;
   summary.first_token_seconds = 0.2608;
   EXPECT_EQ(FormatSpeed(summary), "21 tokens of prompt at 80.5/s, 45 of answer at 12.3/s, first after 0.261 s");
+  summary.prefill_tokens_per_second = 1234567.8;
+  summary.decode_tokens_per_second = 0.05678;
+  summary.first_token_seconds = 0.0000123;
+  EXPECT_EQ(FormatSpeed(summary),
+            "21 tokens of prompt at 1234568/s, 45 of answer at 0.0568/s, first after 0.0000123 s");
   EXPECT_EQ(FormatSpeed({}), "0 tokens of prompt, 0 of answer");
+}
+
+TEST(OneLineTest, IsSafeToPrint) {
+  EXPECT_EQ(OneLine("a\nb\x1b[2J\x07\x7f\tc \xc3\xa4"), "a b\\x1b[2J\\x07\\x7f\\x09c \xc3\xa4");
+}
+
+TEST(TextOutputTest, FlushFindsWhatOthersCouldNotWrite) {
+  std::FILE* full = std::fopen("/dev/full", "w");
+  ASSERT_NE(full, nullptr);
+  std::fputs("text", full);
+  EXPECT_EQ(TextOutput(full).Flush().message(), "output: No space left on device");
+  std::fclose(full);
 }
 
 TEST(TextOutputTest, AFailedWriteIsRememberedAndNothingMoreIsWritten) {

@@ -12,6 +12,7 @@
 
 #include "cli/help_formatter.h"
 #include "cli/option_sources.h"
+#include "cli/output.h"
 #include "cli/version.h"
 
 namespace qnext {
@@ -54,13 +55,7 @@ void CheckNumbers(CLI::App& command) {
 }
 
 CommandLine UsageError(const std::string& message) {
-  return {.command = nullptr, .exit_code = kExitUsage, .out = "", .error = message};
-}
-
-// One line, whatever the library's message looks like.
-std::string OneLine(std::string text) {
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  return text;
+  return {.command = nullptr, .exit_code = kExitUsage, .out = "", .error = OneLine(message)};
 }
 
 }  // namespace
@@ -115,7 +110,7 @@ CommandLine ParseCommandLine(const std::vector<std::string>& arguments,
   } catch (const CLI::CallForVersion&) {
     return {.command = nullptr, .exit_code = kExitDone, .out = VersionText() + "\n", .error = ""};
   } catch (const CLI::ParseError& error) {
-    return UsageError(OneLine(error.what()) + "; see qnext --help");
+    return UsageError(std::string(error.what()) + "; see qnext --help");
   }
 }
 
@@ -125,11 +120,18 @@ int RunProgram(const std::vector<std::string>& arguments, const Environment& env
     const std::vector<std::unique_ptr<Command>> commands = AllCommands();
     const CommandLine line = ParseCommandLine(arguments, commands, environment);
     if (line.command != nullptr) {
-      const Status status = line.command->Run();
+      Status status = line.command->Run();
+      // What a command printed may still be on its way.
+      if (status.ok()) status = TextOutput(stdout).Flush();
       if (!status.ok()) report(status.message());
       return status.ok() ? kExitDone : kExitFailed;
     }
-    std::fputs(line.out.c_str(), stdout);
+    TextOutput out(stdout);
+    out.Write(line.out);
+    if (!out.status().ok()) {
+      report(out.status().message());
+      return kExitFailed;
+    }
     if (!line.error.empty()) report(line.error);
     return line.exit_code;
   } catch (const std::exception& error) {

@@ -147,13 +147,34 @@ TEST_F(CommandLineTest, TheFileMayBeNamedByTheEnvironment) {
 TEST_F(CommandLineTest, AFileIsNotBelievedBlindly) {
   EXPECT_NE(Error({"paper", "--config-file", "/no/such/file"}).find("/no/such/file"), std::string::npos);
   WriteFile("tip-k = 5\n");
-  EXPECT_EQ(Error({"paper", "--config-file", file_}), file_ + ": tip-k: no command has such an option");
+  EXPECT_EQ(Error({"paper", "--config-file", file_}), file_ + ": line 1: tip-k: no command has such an option");
   WriteFile("[paper]\nonly-other = 5\n");
-  EXPECT_EQ(Error({"paper", "--config-file", file_}), file_ + ": paper.only-other: no command has such an option");
+  EXPECT_EQ(Error({"paper", "--config-file", file_}),
+            file_ + ": line 2: paper.only-other: no command has such an option");
   WriteFile("[nonsense]\ntop-k = 5\n");
-  EXPECT_EQ(Error({"paper", "--config-file", file_}), file_ + ": nonsense.top-k: no command has such an option");
+  EXPECT_EQ(Error({"paper", "--config-file", file_}),
+            file_ + ": line 2: nonsense.top-k: no command has such an option");
   WriteFile("top-k = \"many\"\n");
-  EXPECT_EQ(Error({"paper", "--config-file", file_}).rfind(file_ + ": top-k: ", 0), 0u);
+  EXPECT_EQ(Error({"paper", "--config-file", file_}).rfind(file_ + ": line 1: top-k: ", 0), 0u);
+  WriteFile("\n\ntext = plain\n");
+  EXPECT_EQ(Error({"paper", "--config-file", file_}),
+            file_ + ": line 3: text: expected a text in quotes, a number, true, false or a list");
+  EXPECT_NE(Error({"paper", "--config-file", "/tmp"}).find("/tmp"), std::string::npos);
+}
+
+TEST_F(CommandLineTest, TextsOfTheFileMayHoldAnything) {
+  WriteFile("text = \"# a, b = [c]\\n\"\nstop = [\"x, y\", '#']\n");
+  ASSERT_NE(Parse({"paper", "--config-file", file_}).command, nullptr);
+  EXPECT_EQ(paper().text, "# a, b = [c]\n");
+  EXPECT_EQ(paper().stops, (std::vector<std::string>{"x, y", "#"}));
+}
+
+TEST_F(CommandLineTest, ControlBytesAreEscapedInMessages) {
+  WriteFile("top-k = \"\\u001b[31mred\\u0007\"\n");
+  const std::string error = Error({"paper", "--config-file", file_});
+  EXPECT_NE(error.find("\\x1b[31mred\\x07"), std::string::npos) << error;
+  EXPECT_EQ(Error({"paper", "--text=a", "\x1b[2J"}).find('\x1b'), std::string::npos);
+  EXPECT_EQ(Error({"\x1b[2J"}).find('\x1b'), std::string::npos);
 }
 
 TEST(EnvironmentNameTest, IsUpperCaseWithUnderscores) { EXPECT_EQ(EnvironmentName("top-k"), "QNEXT_TOP_K"); }
@@ -187,7 +208,17 @@ TEST_F(RealCommandsTest, HelpListsAllButTheDevelopersCommands) {
 
 TEST_F(RealCommandsTest, UsageErrorsAreFoundBeforeAnythingIsLoaded) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
-      {{"chat"}, "--model: a checkpoint folder is needed"},
+      {{"chat"}, "--model or --synthetic: exactly one of them is needed"},
+      {{"chat", "--model", "x", "--synthetic", "80b-a"}, "--model or --synthetic: exactly one of them is needed"},
+      {{"chat", "--model", "x", "--routing", "recency"},
+       "--routing: recency is for synthetic weights; with --model the checkpoint's own routers decide"},
+      {{"chat", "--synthetic", "80b-a", "--routing", "random"}, "--routing: real, uniform or recency, not \"random\""},
+      {{"synth", "--out", "y"}, "--kind: 80b-a, 80b-b, 80b-a-4layers, 80b-b-4layers or a config.json is needed"},
+      {{"synth", "--kind", "80b-a"}, "--out: a folder to write is needed"},
+      {{"synth", "--kind", "80b-a", "--out", "y", "--shard-size", "0"}, "--shard-size: must be at least 1 byte"},
+      {{"synth", "--kind", "80b-a", "--out", "y", "--shard-size", "4 lumps"},
+       "--shard-size: '4 lumps' has the unknown unit 'lumps': use KiB, MiB, GiB, kB, MB or GB"},
+      {{"synth", "--kind", "80b-a", "--out", "y", "--threads", "-2"}, "--threads: must be in [1, 1024], not -2"},
       {{"inspect"}, "--model: a checkpoint folder is needed"},
       {{"generate", "--model", "x"}, "--prompt or --prompt-file: exactly one of them is needed"},
       {{"generate", "--model", "x", "--prompt", "a", "--prompt-file", "b"},
@@ -203,8 +234,20 @@ TEST_F(RealCommandsTest, UsageErrorsAreFoundBeforeAnythingIsLoaded) {
       {{"chat", "--model", "x", "--kv", "int2"}, "--kv: bf16, fp8, int8 or f32, not \"int2\""},
       {{"chat", "--model", "x", "--activations", "int4"}, "--activations: int8 or float32, not \"int4\""},
       {{"chat", "--model", "x", "--cpu-isa", "sse"},
-       "--cpu-isa: auto, generic, avx2, avx-vnni or avx512-vnni, not \"sse\""},
-      {{"bench", "--model", "x"}, "bench: the kind must be quick, not \"\""},
+       "--cpu-isa: auto, generic, avx2, avx-vnni, avx512-vnni or amx-int8, not \"sse\""},
+      {{"bench", "--model", "x"}, "bench: the kind must be quick or machine, not \"\""},
+      {{"bench", "quick"}, "--model or --synthetic: exactly one of them is needed"},
+      {{"bench", "quick", "--url", "localhost"}, "--url: \"localhost\": must begin with http://"},
+      {{"bench", "quick", "--url", "http://a", "--synthetic", "80b-a"},
+       "--synthetic: not with --url, which loads nothing"},
+      {{"bench", "quick", "--url", "http://a", "--prompt-ids", "9-3"},
+       "--prompt-ids: two token ids, the smaller first, as 1000-5000, not \"9-3\""},
+      {{"bench", "quick", "--url", "http://a", "--timeout", "0"}, "--timeout: must be in (0, 1e6]"},
+      {{"bench", "quick", "--model", "x", "--api-key-file", "y"}, "--api-key-file: only with --url"},
+      {{"bench", "quick", "--model", "x", "--standard-fields"}, "--standard-fields: only with --url"},
+      {{"bench", "quick", "--model", "x", "--path", "y"}, "--path: only for bench machine"},
+      {{"bench", "machine", "--url", "http://a"}, "--url: bench machine measures this machine"},
+      {{"bench", "machine", "--repetitions", "0"}, "--repetitions: must be at least 1"},
       {{"bench", "quick", "--model", "x", "--repetitions", "0"}, "--repetitions: must be at least 1"},
       {{"logits", "--model", "x", "--out", "y"}, "--ids or --ids-file: exactly one of them is needed"},
       {{"logits", "--model", "x", "--ids", "1"}, "--out: a file to write is needed"},
@@ -222,7 +265,14 @@ TEST_F(RealCommandsTest, GoodUsageIsAccepted) {
         {"generate", "--model", "x", "--prompt", "", "--json", "--logprobs", "3", "--logit-bias", "5=-1.5"},
         {"generate", "--model", "x", "--prompt-file", "-", "--stop", "a", "--stop", "[b]", "--cpu-isa", "generic"},
         {"bench", "quick", "--model", "x", "--time-limit", "60"},
+        {"bench", "quick", "--url", "http://a:1", "--model", "name", "--prompt-ids", "3-5", "--api-key-file", "f"},
+        {"bench", "machine", "--out", "m.json", "--path", "/d"},
+        {"bench", "machine", "--model", "x"},
         {"inspect", "--model", "x", "--json"},
+        {"serve", "--synthetic", "80b-a"},
+        {"generate", "--synthetic", "80b-b-4layers", "--routing", "recency", "--prompt", "a"},
+        {"chat", "--model", "x", "--routing", "real"},
+        {"synth", "--kind", "80b-a", "--out", "y", "--shard-size", "1.5GB", "--seed", "18446744073709551615"},
         {"logits", "--model", "x", "--ids", "1,2", "--out", "y", "--recurrent", "--cpu-isa", "reference"}}) {
     const CommandLine line = Parse(arguments);
     EXPECT_NE(line.command, nullptr) << line.error;

@@ -9,25 +9,11 @@
 #include "cli/in_process_target.h"
 #include "cli/program.h"
 #include "cli/safetensors_writer.h"
+#include "cli/testing.h"
 #include "engine/testing.h"
 
 namespace qnext {
 namespace {
-
-struct Outcome {
-  int exit_code = 0;
-  std::string out, error;
-};
-
-Outcome RunQnext(const std::vector<std::string>& arguments) {
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Outcome outcome;
-  outcome.exit_code = RunProgram(arguments, [](const std::string&) { return std::nullopt; });
-  outcome.out = ::testing::internal::GetCapturedStdout();
-  outcome.error = ::testing::internal::GetCapturedStderr();
-  return outcome;
-}
 
 // A folder for what a test writes.
 class RunTest : public ::testing::Test {

@@ -12,6 +12,7 @@
 #include "cli/engine_backend.h"
 #include "cli/model_options.h"
 #include "cli/program.h"
+#include "engine/model_files.h"
 #include "server/auth.h"
 #include "server/server.h"
 
@@ -63,7 +64,8 @@ class ServeCommand : public Command {
     if (!key_file_.empty()) {
       QNEXT_ASSIGN_OR_RETURN(options_.api_keys, server::ReadApiKeys(key_file_));
     }
-    QNEXT_ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(model_.model));
+    QNEXT_ASSIGN_OR_RETURN(const ModelLoadOptions load, ToLoadOptions(model_));
+    QNEXT_ASSIGN_OR_RETURN(const ModelConfig config, LoadConfig(load));
     QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<server::Server> server, server::Server::Start(options_));
     fmt::print(stderr, "listening on {}\n", server->url());
     // Loading happens on the thread that will generate; until it is done /health answers 503. A model that cannot be

@@ -57,19 +57,25 @@ Result<std::optional<std::string>> TemplateField(const Json& config, const std::
 ChatFormat::ChatFormat(ChatTemplate compiled, SpecialTokens tokens, std::string source)
     : template_(std::move(compiled)), tokens_(std::move(tokens)), source_(std::move(source)) {}
 
+Result<ChatFormat::FolderFormat> ChatFormat::ParseTokenizerConfig(const std::string& text, const std::string& path) {
+  FolderFormat format;
+  const Json config = Json::parse(text, /*cb=*/nullptr, /*allow_exceptions=*/false);
+  if (!config.is_object()) return Corrupt(path + ": is not a JSON object");
+  format.tokens = {.bos = TokenString(config, "bos_token"),
+                   .eos = TokenString(config, "eos_token"),
+                   .pad = TokenString(config, "pad_token"),
+                   .unk = TokenString(config, "unk_token")};
+  QNEXT_ASSIGN_OR_RETURN(std::optional<std::string> source, TemplateField(config, path));
+  if (source) format.chat_template = Source{path + ": chat_template", *std::move(source)};
+  return format;
+}
+
 Result<ChatFormat::FolderFormat> ChatFormat::ReadFolder(const std::string& folder) {
   FolderFormat format;
   const std::string config_path = folder + "/tokenizer_config.json";
   if (FileExists(config_path)) {
     QNEXT_ASSIGN_OR_RETURN(const std::string text, ReadFileToString(config_path));
-    const Json config = Json::parse(text, /*cb=*/nullptr, /*allow_exceptions=*/false);
-    if (!config.is_object()) return Corrupt(config_path + ": is not a JSON object");
-    format.tokens = {.bos = TokenString(config, "bos_token"),
-                     .eos = TokenString(config, "eos_token"),
-                     .pad = TokenString(config, "pad_token"),
-                     .unk = TokenString(config, "unk_token")};
-    QNEXT_ASSIGN_OR_RETURN(std::optional<std::string> source, TemplateField(config, config_path));
-    if (source) format.chat_template = Source{config_path + ": chat_template", *std::move(source)};
+    QNEXT_ASSIGN_OR_RETURN(format, ParseTokenizerConfig(text, config_path));
   }
   const std::string jinja_path = folder + "/chat_template.jinja";
   if (FileExists(jinja_path)) {
@@ -81,22 +87,34 @@ Result<ChatFormat::FolderFormat> ChatFormat::ReadFolder(const std::string& folde
 
 Result<ChatFormat> ChatFormat::Load(const std::string& folder, const std::string& override_path,
                                     const Tokenizer& tokenizer) {
-  QNEXT_ASSIGN_OR_RETURN(FolderFormat from_folder, ReadFolder(folder));
+  QNEXT_ASSIGN_OR_RETURN(const FolderFormat found, ReadFolder(folder));
+  return Choose(found, folder, override_path, tokenizer);
+}
+
+Result<ChatFormat> ChatFormat::FromText(const std::string& tokenizer_config, const std::string& name,
+                                        const std::string& override_path, const Tokenizer& tokenizer) {
+  QNEXT_ASSIGN_OR_RETURN(const FolderFormat found,
+                         ParseTokenizerConfig(tokenizer_config, name + ": tokenizer_config.json"));
+  return Choose(found, name, override_path, tokenizer);
+}
+
+Result<ChatFormat> ChatFormat::Choose(const FolderFormat& found, const std::string& folder,
+                                      const std::string& override_path, const Tokenizer& tokenizer) {
   if (!override_path.empty()) {
     QNEXT_ASSIGN_OR_RETURN(const std::string text, ReadFileToString(override_path));
     Result<ChatTemplate> compiled = ChatTemplate::Compile(text);
     if (!compiled.ok()) return compiled.status().WithContext(override_path);
-    return ChatFormat(std::move(compiled).value(), from_folder.tokens, override_path);
+    return ChatFormat(std::move(compiled).value(), found.tokens, override_path);
   }
-  if (!from_folder.chat_template) {
-    return BuiltIn(tokenizer, from_folder.tokens, folder + ": the checkpoint has no chat template");
+  if (!found.chat_template) {
+    return BuiltIn(tokenizer, found.tokens, folder + ": the checkpoint has no chat template");
   }
-  Result<ChatTemplate> compiled = ChatTemplate::Compile(from_folder.chat_template->text);
-  const std::string& path = from_folder.chat_template->path;
+  Result<ChatTemplate> compiled = ChatTemplate::Compile(found.chat_template->text);
+  const std::string& path = found.chat_template->path;
   if (!compiled.ok()) {
-    return BuiltIn(tokenizer, from_folder.tokens, compiled.status().WithContext(path).message());
+    return BuiltIn(tokenizer, found.tokens, compiled.status().WithContext(path).message());
   }
-  return ChatFormat(std::move(compiled).value(), from_folder.tokens, path);
+  return ChatFormat(std::move(compiled).value(), found.tokens, path);
 }
 
 Result<ChatFormat> ChatFormat::BuiltIn(const Tokenizer& tokenizer, const SpecialTokens& tokens,

@@ -27,6 +27,9 @@ class ChatFormat {
   // vocabulary has its two tokens; an error of the override is an error.
   static Result<ChatFormat> Load(const std::string& folder, const std::string& override_path,
                                  const Tokenizer& tokenizer);
+  // The same where the only file is a tokenizer_config.json of this text; `name` stands for the folder in messages.
+  static Result<ChatFormat> FromText(const std::string& tokenizer_config, const std::string& name,
+                                     const std::string& override_path, const Tokenizer& tokenizer);
 
   // The text that the model continues: `messages` is an array of objects as OpenAI has them. `extra` (an object or
   // null) adds variables: tools, and whatever else the request gives the template. kInvalidArgument with what the
@@ -54,6 +57,9 @@ class ChatFormat {
 
   ChatFormat(ChatTemplate compiled, SpecialTokens tokens, std::string source);
   static Result<FolderFormat> ReadFolder(const std::string& folder);
+  static Result<FolderFormat> ParseTokenizerConfig(const std::string& text, const std::string& path);
+  static Result<ChatFormat> Choose(const FolderFormat& found, const std::string& folder,
+                                   const std::string& override_path, const Tokenizer& tokenizer);
   static Result<ChatFormat> BuiltIn(const Tokenizer& tokenizer, const SpecialTokens& tokens, const std::string& why);
 
   ChatTemplate template_;

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/synthetic.h"
 #include "checkpoint/tensor_list.h"
 #include "engine/device.h"
 #include "model/cuda/cuda_model.h"
@@ -110,8 +111,11 @@ Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& option
                                                   const SequenceLimits& limits, const LoadProgressCallback& progress) {
   QNEXT_RETURN_IF_ERROR(CheckOptions(options));
   QNEXT_ASSIGN_OR_RETURN(const cuda::GpuInfo gpu, FindGpu());
-  QNEXT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.folder));
-  QNEXT_RETURN_IF_ERROR(CheckTensors(checkpoint, config));
+  std::optional<ForcedRouting> routing;
+  if (options.routing != Routing::kReal) {
+    if (options.synthetic.empty()) return InvalidArgument("routing: with a checkpoint the real router decides");
+    routing.emplace(options.routing, config, options.synthetic_seed);
+  }
   ThreadPool pool(options.threads);
   pool.PinCallingThread();
   const cuda::CudaModelOptions cuda_options{.kv_type = options.model.kv_type,
@@ -119,10 +123,18 @@ Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& option
                                             .context = limits.context,
                                             .max_block_tokens = options.model.max_block_tokens,
                                             .vocab_end = limits.vocab_end,
+                                            .routing = routing ? &*routing : nullptr,
                                             .vram_bytes = options.vram_bytes};
-  QNEXT_ASSIGN_OR_RETURN(
-      std::unique_ptr<cuda::CudaModel> model,
-      cuda::CudaModel::Load(CheckpointSource(checkpoint), config, cuda_options, gpu, pool, progress));
+  std::unique_ptr<cuda::CudaModel> model;
+  if (!options.synthetic.empty()) {
+    const SyntheticCheckpoint source(config, options.synthetic_seed);
+    QNEXT_ASSIGN_OR_RETURN(model, cuda::CudaModel::Load(source, config, cuda_options, gpu, pool, progress));
+  } else {
+    QNEXT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.folder));
+    QNEXT_RETURN_IF_ERROR(CheckTensors(checkpoint, config));
+    QNEXT_ASSIGN_OR_RETURN(
+        model, cuda::CudaModel::Load(CheckpointSource(checkpoint), config, cuda_options, gpu, pool, progress));
+  }
   QNEXT_ASSIGN_OR_RETURN(std::string description, DescribeGpu());
   DeviceInfo info{.device = "cuda",
                   .gpu = std::move(description),
@@ -130,7 +142,8 @@ Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& option
                   .kernels = fmt::format("cuda-{}.{}", gpu.major, gpu.minor),
                   .threads = pool.threads(),
                   .weight_bytes = model->weight_bytes(),
-                  .vram_bytes = model->memory().vram_bytes()};
+                  .vram_bytes = model->memory().vram_bytes(),
+                  .simulated_routing = DescribeRouting(routing ? &*routing : nullptr, config)};
   return LoadedLanguageModel{.model = std::make_unique<CudaLanguageModel>(std::move(model)), .info = std::move(info)};
 }
 

@@ -67,6 +67,11 @@ Result<GenerationResult> Engine::Generate(const Request& request, const Generati
   return sequence.TakeResult();
 }
 
+std::string Describe(const SimulatedRouting& routing) {
+  return fmt::format("simulated: {}, {:.2f} bits of entropy of at most {:.2f}", RoutingName(routing.kind),
+                     routing.entropy_bits, routing.most_bits);
+}
+
 Result<int64_t> ChooseContext(std::optional<int64_t> wanted, const ModelConfig& config) {
   const int64_t most = config.max_position_embeddings;
   if (!wanted) return std::min(kDefaultContext, most);

@@ -25,9 +25,13 @@ struct EngineOptions {
 
 constexpr int64_t kDefaultContext = 32768;
 
+std::string Describe(const SimulatedRouting& routing);
+
 // What reports and `stats` say about a running engine.
 struct EngineInfo {
-  std::string model_name;  // the folder's last part
+  std::string model_name;                             // the folder's last part
+  std::string synthetic;                              // the kind of generated weights; empty: a checkpoint's
+  std::optional<SimulatedRouting> simulated_routing;  // absent: the routers decide
   std::string kernels;
   int threads = 0;
   int64_t weight_bytes = 0;
@@ -51,8 +55,9 @@ struct EngineParts {
 // Owns the model, its one sequence, the tokenizer and the chat format. One thread at a time.
 class Engine {
  public:
-  // Everything that can be wrong without the weights is checked before they are read: vocabulary and eos ids against
-  // each other, the context against the model's, the chat template.
+  // From a folder or, with options.load.synthetic, from nothing. Everything that can be wrong without the weights is
+  // checked before they are read: vocabulary and eos ids against each other, the context against the model's, the chat
+  // template.
   static Result<std::unique_ptr<Engine>> Load(const EngineOptions& options,
                                               const LoadProgressCallback& progress = nullptr);
   explicit Engine(EngineParts parts);

@@ -1,5 +1,6 @@
 #include "engine/model_loader.h"
 
+#include <cmath>
 #include <utility>
 
 #include "checkpoint/checkpoint.h"
@@ -53,12 +54,36 @@ Result<LoadedModel> LoadedModel::Load(const ModelLoadOptions& options, const Mod
                                       const LoadProgressCallback& progress) {
   LoadedModel loaded;
   QNEXT_ASSIGN_OR_RETURN(loaded.kernels_, ChooseKernels(options));
+  const bool synthetic = !options.synthetic.empty();
+  ModelOptions model = options.model;
+  if (options.routing != Routing::kReal) {
+    if (!synthetic) return InvalidArgument("routing: with a checkpoint the real router decides");
+    loaded.routing_ = std::make_unique<ForcedRouting>(options.routing, config, options.synthetic_seed);
+    model.routing = loaded.routing_.get();
+  }
+  const auto start_pool = [&] {
+    loaded.pool_ = std::make_unique<ThreadPool>(options.threads);
+    loaded.pool_->PinCallingThread();
+  };
+  if (synthetic) {
+    start_pool();
+    const SyntheticCheckpoint source(config, options.synthetic_seed);
+    QNEXT_ASSIGN_OR_RETURN(loaded.model_,
+                           Model::LoadFrom(source, config, model, *loaded.kernels_, *loaded.pool_, progress));
+    return loaded;
+  }
   QNEXT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.folder));
-  loaded.pool_ = std::make_unique<ThreadPool>(options.threads);
-  loaded.pool_->PinCallingThread();
+  start_pool();
   QNEXT_ASSIGN_OR_RETURN(loaded.model_,
-                         Model::Load(checkpoint, config, options.model, *loaded.kernels_, *loaded.pool_, progress));
+                         Model::Load(checkpoint, config, model, *loaded.kernels_, *loaded.pool_, progress));
   return loaded;
+}
+
+std::optional<SimulatedRouting> DescribeRouting(const ForcedRouting* routing, const ModelConfig& config) {
+  if (routing == nullptr) return std::nullopt;
+  return SimulatedRouting{.kind = routing->kind(),
+                          .entropy_bits = routing->EntropyBits(),
+                          .most_bits = std::log2(static_cast<double>(config.num_experts))};
 }
 
 std::optional<Device> ParseDevice(std::string_view name) {
@@ -83,7 +108,9 @@ Result<LoadedLanguageModel> LoadLanguageModel(const ModelLoadOptions& options, c
                   .fallback = std::move(fallback),
                   .kernels = loaded.kernels().name,
                   .threads = loaded.threads(),
-                  .weight_bytes = loaded.model().weight_bytes()};
+                  .weight_bytes = loaded.model().weight_bytes(),
+                  .vram_bytes = 0,
+                  .simulated_routing = DescribeRouting(loaded.routing(), config)};
   return LoadedLanguageModel{.model = std::make_unique<CpuLanguageModel>(std::move(loaded), limits.context),
                              .info = std::move(info)};
 }

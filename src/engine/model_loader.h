@@ -1,4 +1,5 @@
-// From a checkpoint folder and options to a model that is ready to run, on the CPU or a GPU.
+// From a checkpoint folder, or a kind of synthetic weights, and options to a model that is ready to run, on the CPU or
+// a GPU.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +11,12 @@
 
 #include "base/status.h"
 #include "base/thread_pool.h"
+#include "checkpoint/synthetic.h"
 #include "config/model_config.h"
 #include "engine/language_model.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/kernels.h"
+#include "model/forced_routing.h"
 #include "model/model.h"
 
 namespace qnext {
@@ -29,6 +32,10 @@ struct ModelLoadOptions {
   std::string folder;
   Device device = Device::kCpu;
   std::optional<int64_t> vram_bytes;  // a hard bound on the GPU memory of this process; absent: what is free
+  // Weights made in place instead of a folder: a kind of checkpoint/synthetic.h. Empty: none.
+  std::string synthetic;
+  uint64_t synthetic_seed = kSyntheticSeed;  // of weights and routing
+  Routing routing = Routing::kReal;          // the others are for synthetic weights
   // CPU workers, the calling thread included, and where to pin them. The thread that loads is pinned too: it is the one
   // that should run the model.
   ThreadPoolOptions threads;
@@ -42,19 +49,21 @@ using LoadProgressCallback = std::function<void(const LoadProgress&)>;
 // A model on the CPU and the threads that it runs on. One thread at a time.
 class LoadedModel {
  public:
-  // `config` is that of the same folder.
+  // `config` is that of the same folder or kind.
   static Result<LoadedModel> Load(const ModelLoadOptions& options, const ModelConfig& config,
                                   const LoadProgressCallback& progress);
 
   Model& model() { return *model_; }
   const Kernels& kernels() const { return *kernels_; }
   int threads() const { return pool_->threads(); }
+  const ForcedRouting* routing() const { return routing_.get(); }  // null: the routers decide
 
  private:
   LoadedModel() = default;
 
   const Kernels* kernels_ = nullptr;
-  std::unique_ptr<ThreadPool> pool_;  // outlives model_
+  std::unique_ptr<ThreadPool> pool_;        // outlives model_
+  std::unique_ptr<ForcedRouting> routing_;  // outlives model_
   std::unique_ptr<Model> model_;
 };
 
@@ -65,6 +74,17 @@ struct SequenceLimits {
 };
 
 // What reports say about where a model runs.
+// What reports say about experts that the routers did not choose.
+struct SimulatedRouting {
+  Routing kind = Routing::kUniform;
+  double entropy_bits = 0;  // of the choices, over all layers
+  double most_bits = 0;     // of uniform routing: log2 of the experts
+};
+// "simulated: uniform, 8.99 bits of entropy of at most 9.00".
+
+// The description of `routing`, which may be null.
+std::optional<SimulatedRouting> DescribeRouting(const ForcedRouting* routing, const ModelConfig& config);
+
 struct DeviceInfo {
   std::string device;    // "cpu" or "cuda"
   std::string gpu;       // DescribeGpu, or empty
@@ -72,7 +92,8 @@ struct DeviceInfo {
   std::string kernels;   // the CPU path, or the GPU's
   int threads = 0;       // CPU workers
   int64_t weight_bytes = 0;
-  int64_t vram_bytes = 0;  // planned
+  int64_t vram_bytes = 0;                             // planned
+  std::optional<SimulatedRouting> simulated_routing;  // absent: the routers decide
 };
 
 struct LoadedLanguageModel {

@@ -9,6 +9,8 @@
 namespace qnext {
 namespace {
 
+constexpr int64_t kTextBytesPerToken = 8;  // about twice that of English; more is taken where that is not enough
+
 uint64_t DrawSeed() {
   std::random_device device;
   return uint64_t{device()} << 32 | device();
@@ -29,6 +31,12 @@ Sequence::Sequence(const Request& request, const Tokenizer& tokenizer, const std
   sampler_.AddPrompt(request.prompt_ids);
   result_.seed = sampler_.seed();
   result_.timeline = RequestTimeline(arrival);
+  // Everything that grows with the answer, so that a token takes no memory; pages never touched cost none.
+  const int64_t most = std::max<int64_t>(max_tokens_, 0);
+  result_.timeline.Reserve(most);
+  result_.token_ids.reserve(static_cast<size_t>(most));
+  result_.text.reserve(static_cast<size_t>(most * kTextBytesPerToken));
+  if (request.sampling.logprobs) result_.logprobs.reserve(static_cast<size_t>(most));
   result_.usage.prompt_tokens = static_cast<int64_t>(request.prompt_ids.size());
 }
 

@@ -4,6 +4,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 namespace qnext {
@@ -33,8 +35,17 @@ CpuidLeaves ReadLeaves() {
   }
   return leaves;
 }
+
+// Linux saves the eight kilobytes of tile registers only for processes that asked for them (arch_prctl(2),
+// Documentation/arch/x86/xstate.rst).
+bool RequestTileState() {
+  constexpr long kArchReqXcompPerm = 0x1023;
+  constexpr long kXfeatureXtiledata = 18;
+  return ::syscall(SYS_arch_prctl, kArchReqXcompPerm, kXfeatureXtiledata) == 0;
+}
 #else
 CpuidLeaves ReadLeaves() { return {}; }
+bool RequestTileState() { return false; }
 #endif
 
 }  // namespace
@@ -57,7 +68,11 @@ CpuFeatures DecodeCpuFeatures(const CpuidLeaves& leaves) {
   return features;
 }
 
-CpuFeatures DetectCpuFeatures() { return DecodeCpuFeatures(ReadLeaves()); }
+CpuFeatures DetectCpuFeatures() {
+  CpuFeatures features = DecodeCpuFeatures(ReadLeaves());
+  features.amx_int8 = features.amx_int8 && RequestTileState();
+  return features;
+}
 
 std::string CpuFeatures::ToString() const {
   std::string text;

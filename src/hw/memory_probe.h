@@ -1,22 +1,48 @@
-// How fast this machine reads memory: the roofline that CPU figures are compared with, measured in the same run.
+// How fast this machine reads, writes and copies memory: the roofline that CPU figures are compared with, measured in
+// the same run.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/thread_pool.h"
 
 namespace qnext {
 
-struct MemoryRate {
-  int threads = 0;
-  double median_gb_per_s = 0;  // 1e9 bytes per second
-  double min_gb_per_s = 0;
-  double max_gb_per_s = 0;
+// Memory like that of the weights: huge pages where the system grants them, first touched by all threads of `pool`.
+// Move-only. Ends the process where the system has none (QNEXT_CHECK).
+class ProbeMemory {
+ public:
+  ProbeMemory(int64_t bytes, ThreadPool& pool);  // rounded up to whole huge pages
+  ~ProbeMemory();
+  ProbeMemory(ProbeMemory&& other) noexcept;
+  ProbeMemory& operator=(ProbeMemory&&) = delete;
+
+  std::byte* data() { return data_; }
+  const std::byte* data() const { return data_; }
+  int64_t size() const { return size_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  int64_t size_ = 0;
 };
 
-// Reads `bytes` of memory (touched beforehand, far larger than the caches) `repeats` times with all threads of `pool`,
-// each its own contiguous part in pieces, and reports the rate. Plain loads, no stores.
-MemoryRate MeasureMemoryRead(ThreadPool& pool, int64_t bytes, int repeats);
+enum class MemoryOperation {
+  kRead,   // plain loads of all of it
+  kWrite,  // stores past the caches to all of it
+  kCopy,   // the first half to the second, stores past the caches
+};
+
+// Bytes that one pass moves: those read, those written, or those copied (each read once and written once, counted
+// once).
+int64_t BytesMoved(MemoryOperation operation, const ProbeMemory& memory);
+
+// One pass by all threads of `pool`, in pieces handed out on demand, as the products of a layer are. Bytes moved per
+// second.
+double MeasureMemory(MemoryOperation operation, ProbeMemory& memory, ThreadPool& pool);
+// The rates of `repeats` passes after one to warm up.
+std::vector<double> MeasureMemory(MemoryOperation operation, ProbeMemory& memory, ThreadPool& pool, int repeats);
 
 }  // namespace qnext

@@ -5,9 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <sstream>
 
-#include "base/file.h"
+#include "hw/cgroup.h"
 
 namespace qnext {
 namespace {
@@ -17,44 +16,7 @@ struct TopologyDeleter {
 };
 using TopologyPtr = std::unique_ptr<hwloc_topology, TopologyDeleter>;
 
-// /proc and /sys files have no size, so they are read to their end instead.
-std::string ReadSystemFile(const char* path) {
-  std::string text;
-  std::FILE* file = std::fopen(path, "re");
-  if (file == nullptr) return text;
-  char buffer[4096];
-  for (size_t n = 0; (n = std::fread(buffer, 1, sizeof(buffer), file)) > 0;) text.append(buffer, n);
-  std::fclose(file);
-  return text;
-}
-
-// The smallest quota on the way from this process's cgroup to the root.
-double CgroupQuota() {
-  const std::string membership = ReadSystemFile("/proc/self/cgroup");
-  std::string path = "/";
-  if (const size_t at = membership.find("0::"); at != std::string::npos) {
-    path = membership.substr(at + 3, membership.find('\n', at) - at - 3);
-  }
-  double quota = 0;
-  for (;;) {
-    const double here = ParseCpuMax(ReadSystemFile(("/sys/fs/cgroup" + path + "/cpu.max").c_str()));
-    if (here > 0 && (quota == 0 || here < quota)) quota = here;
-    if (path.empty() || path == "/") return quota;
-    path.resize(path.find_last_of('/'));
-  }
-}
-
 }  // namespace
-
-double ParseCpuMax(const std::string& text) {
-  std::istringstream in(text);
-  std::string quota;
-  double period = 0;
-  if (!(in >> quota >> period) || quota == "max" || period <= 0) return 0;
-  char* end = nullptr;
-  const double microseconds = std::strtod(quota.c_str(), &end);
-  return end != quota.c_str() && microseconds > 0 ? microseconds / period : 0;
-}
 
 int CpuTopology::DefaultThreads() const {
   int fast = 0;
@@ -99,7 +61,10 @@ Result<CpuTopology> DetectCpuTopology() {
   hwloc_bitmap_free(bound);
   out.packages = std::max(1, hwloc_get_nbobjs_by_type(raw, HWLOC_OBJ_PACKAGE));
   out.numa_nodes = std::max(1, hwloc_get_nbobjs_by_type(raw, HWLOC_OBJ_NUMANODE));
-  out.cpu_quota = CgroupQuota();
+  out.cpu_quota = CgroupCpuQuota();
+  for (hwloc_obj_t l3 = nullptr; (l3 = hwloc_get_next_obj_by_type(raw, HWLOC_OBJ_L3CACHE, l3)) != nullptr;) {
+    out.l3_bytes += static_cast<int64_t>(l3->attr->cache.size);
+  }
   if (hwloc_obj_t package = hwloc_get_obj_by_type(raw, HWLOC_OBJ_PACKAGE, 0); package != nullptr) {
     if (const char* name = hwloc_obj_get_info_by_name(package, "CPUModel"); name != nullptr) out.model_name = name;
   }

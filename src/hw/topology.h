@@ -20,6 +20,7 @@ struct CpuTopology {
   int logical_cpus = 0;        // that this process may use
   int packages = 1;
   int numa_nodes = 1;
+  int64_t l3_bytes = 0;  // of all last-level caches together; 0 if unknown
   double cpu_quota = 0;  // CPUs' worth of time the cgroup grants; 0: no limit
   std::string model_name;
 
@@ -33,8 +34,5 @@ struct CpuTopology {
 
 // Asks hwloc (which honours the process's affinity mask and cpuset) and the cgroup files.
 Result<CpuTopology> DetectCpuTopology();
-
-// The quota in a cgroup v2 "cpu.max" line ("200000 100000" is 2 CPUs, "max 100000" no limit: 0).
-double ParseCpuMax(const std::string& text);
 
 }  // namespace qnext

@@ -47,12 +47,5 @@ TEST(Topology, PinsFastCoresFirstAndNeverOvercommits) {
   EXPECT_EQ(limited.PinnedCpus(2).size(), 2u);
 }
 
-TEST(Topology, ReadsCgroupQuotas) {
-  EXPECT_DOUBLE_EQ(ParseCpuMax("200000 100000\n"), 2.0);
-  EXPECT_DOUBLE_EQ(ParseCpuMax("50000 100000"), 0.5);
-  for (const char* none : {"max 100000", "", "rubbish", "100000", "-5 100000", "5 0"})
-    EXPECT_EQ(ParseCpuMax(none), 0) << none;
-}
-
 }  // namespace
 }  // namespace qnext

@@ -30,10 +30,10 @@ int64_t DrawDepth(double u, int64_t num_experts) {
   return num_experts - 1;
 }
 
-void FillLayer(Routing kind, Random& random, int64_t num_experts, int64_t positions, int64_t top, int16_t* out) {
+void FillLayer(Routing kind, Random& random, int64_t num_experts, int64_t positions, int64_t top, uint16_t* out) {
   // Experts by recency, most recent first; uniform routing ignores the order.
-  std::vector<int16_t> order(static_cast<size_t>(num_experts));
-  std::iota(order.begin(), order.end(), int16_t{0});
+  std::vector<uint16_t> order(static_cast<size_t>(num_experts));
+  std::iota(order.begin(), order.end(), uint16_t{0});
   for (size_t i = order.size() - 1; i > 0; --i) std::swap(order[i], order[random.Below(i + 1)]);
   std::vector<int64_t> depths;
   for (int64_t position = 0; position < positions; ++position) {
@@ -44,7 +44,7 @@ void FillLayer(Routing kind, Random& random, int64_t num_experts, int64_t positi
                                 : DrawDepth(random.Uniform(), num_experts);
       if (std::ranges::find(depths, depth) == depths.end()) depths.push_back(depth);
     }
-    int16_t* chosen = out + position * top;
+    uint16_t* chosen = out + position * top;
     for (int64_t i = 0; i < top; ++i) chosen[i] = order[static_cast<size_t>(depths[static_cast<size_t>(i)])];
     for (int64_t i = 0; i < top; ++i) {
       const auto at = std::ranges::find(order, chosen[i]);
@@ -60,6 +60,18 @@ std::optional<Routing> ParseRouting(std::string_view name) {
   if (name == "uniform") return Routing::kUniform;
   if (name == "recency") return Routing::kRecency;
   return std::nullopt;
+}
+
+std::string_view RoutingName(Routing routing) {
+  switch (routing) {
+    case Routing::kReal:
+      return "real";
+    case Routing::kUniform:
+      return "uniform";
+    case Routing::kRecency:
+      return "recency";
+  }
+  return "";
 }
 
 ForcedRouting::ForcedRouting(Routing kind, const ModelConfig& config, uint64_t seed, int64_t positions)
@@ -79,9 +91,9 @@ ForcedRouting::ForcedRouting(Routing kind, const ModelConfig& config, uint64_t s
 double ForcedRouting::LruHitShare(int64_t capacity, int64_t skip) const {
   int64_t hits = 0, total = 0;
   for (int64_t layer = 0; layer < layers_; ++layer) {
-    std::vector<int16_t> cache;  // most recent first
+    std::vector<uint16_t> cache;  // most recent first
     for (int64_t position = 0; position < positions_; ++position) {
-      const int16_t* chosen = At(layer, position);
+      const uint16_t* chosen = At(layer, position);
       for (int64_t i = 0; i < top_; ++i) {
         const bool hit = std::ranges::find(cache, chosen[i]) != cache.end();
         if (position >= skip) hits += hit ? 1 : 0, ++total;

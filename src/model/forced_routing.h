@@ -20,6 +20,7 @@ enum class Routing : uint8_t {
 };
 
 std::optional<Routing> ParseRouting(std::string_view name);  // "real", "uniform", "recency"
+std::string_view RoutingName(Routing routing);
 
 // Choices for every MoE layer and position, made beforehand without sight of any cache. Immutable; thread-safe.
 // Positions past the end of the list wrap around.
@@ -30,7 +31,7 @@ class ForcedRouting {
 
   Routing kind() const { return kind_; }
   // The `top` distinct experts of one position, falling "probability" by order.
-  const int16_t* At(int64_t moe_layer, int64_t position) const {
+  const uint16_t* At(int64_t moe_layer, int64_t position) const {
     return choices_.data() + (moe_layer * positions_ + position % positions_) * top_;
   }
   int64_t top() const { return top_; }
@@ -46,7 +47,7 @@ class ForcedRouting {
  private:
   Routing kind_;
   int64_t layers_ = 0, positions_ = 0, top_ = 0, num_experts_ = 0;
-  std::vector<int16_t> choices_;  // [layers][positions][top]
+  std::vector<uint16_t> choices_;  // [layers][positions][top]
 };
 
 }  // namespace qnext

@@ -60,6 +60,9 @@ TEST(ForcedRouting, ParsesNames) {
   EXPECT_EQ(ParseRouting("recency"), Routing::kRecency);
   EXPECT_EQ(ParseRouting("real"), Routing::kReal);
   EXPECT_EQ(ParseRouting("Uniform"), std::nullopt);
+  for (const Routing routing : {Routing::kReal, Routing::kUniform, Routing::kRecency}) {
+    EXPECT_EQ(ParseRouting(RoutingName(routing)), routing);
+  }
 }
 
 }  // namespace

@@ -45,6 +45,9 @@ struct Model::Impl {
   void RunBlock(std::span<const int32_t> ids, SequenceState& state, const ForwardOutputs& outputs, int64_t done,
                 int64_t total);
   void Norm(const float* x, const float* weight, float* out, int64_t rows) const;
+  // Fills ws->experts where something else than the router chooses: the call's own list, or simulated routing. False:
+  // nothing does.
+  bool ForceExperts(const int32_t* list, int64_t list_offset, int64_t moe_layer, int64_t start, int64_t tokens) const;
   void Logits(const ForwardOutputs& outputs, int64_t tokens, int64_t done, int64_t total);
 
   ModelConfig config;
@@ -71,6 +74,8 @@ Result<std::unique_ptr<Model>> Model::LoadFrom(const TensorSource& source, const
                                                const ModelOptions& options, const Kernels& kernels, ThreadPool& pool,
                                                const std::function<void(const LoadProgress&)>& progress) {
   if (options.max_block_tokens < 1) return InvalidArgument("max_block_tokens: must be at least 1");
+  QNEXT_CHECK(options.routing == nullptr || options.routing->top() == config.num_experts_per_token,
+              "the routing was made for another model");
   auto impl = std::make_unique<Impl>(config, options, kernels, pool);
   QNEXT_RETURN_IF_ERROR(LoadWeights(source, config, impl->arena, pool, progress, impl->weights));
   const bool separate_up =
@@ -107,6 +112,20 @@ void Model::Impl::Norm(const float* x, const float* weight, float* out, int64_t 
   const RmsNormArgs args = {
       .x = x, .weight = weight, .out = out, .dim = config.hidden_size, .eps = static_cast<float>(config.rms_norm_eps)};
   ParallelItems(ops, rows, [&](Range part) { ops.kernels.rms_norm(args, part); });
+}
+
+bool Model::Impl::ForceExperts(const int32_t* list, int64_t list_offset, int64_t moe_layer, int64_t start,
+                               int64_t tokens) const {
+  const int64_t top = config.num_experts_per_token;
+  if (list != nullptr) {
+    std::copy_n(list + list_offset, tokens * top, ws->experts.data());
+    return true;
+  }
+  if (options.routing == nullptr) return false;
+  for (int64_t t = 0; t < tokens; ++t) {
+    std::copy_n(options.routing->At(moe_layer, start + t), top, ws->experts.data() + t * top);
+  }
+  return true;
 }
 
 void Model::Impl::RunBlock(std::span<const int32_t> ids, SequenceState& state, const ForwardOutputs& outputs,
@@ -147,9 +166,8 @@ void Model::Impl::RunBlock(std::span<const int32_t> ids, SequenceState& state, c
 
     Norm(hidden, layer.post_attention_layernorm, ws->normed.data(), tokens);
     if (config.layer_is_moe[static_cast<size_t>(l)]) {
-      const int64_t offset = (moe_index++ * total + done) * top;
-      const bool forced = outputs.forced_experts != nullptr;
-      if (forced) std::copy_n(outputs.forced_experts + offset, tokens * top, ws->experts.data());
+      const int64_t offset = (moe_index * total + done) * top;
+      const bool forced = ForceExperts(outputs.forced_experts, offset, moe_index++, start, tokens);
       RunMoe(block, layer.moe, forced);
       if (outputs.experts != nullptr) std::copy_n(ws->experts.data(), tokens * top, outputs.experts + offset);
       if (outputs.expert_weights != nullptr) {

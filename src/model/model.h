@@ -13,6 +13,7 @@
 #include "checkpoint/tensor_source.h"
 #include "config/model_config.h"
 #include "kernels/kernels.h"
+#include "model/forced_routing.h"
 #include "model/linear.h"
 #include "model/sequence_state.h"
 #include "model/weights.h"
@@ -24,6 +25,9 @@ struct ModelOptions {
   KvType kv_type = KvType::kBF16;
   int64_t max_block_tokens = 512;  // tokens that run through a layer together; longer prompts are cut into such blocks
   bool chunked_delta_net = true;   // false: prefill runs the recurrence too (for tests)
+  // Chooses the experts by layer and position instead of the routers (whose weights for them still count); must outlive
+  // the model. Null: the routers decide. ForwardOutputs::forced_experts of a call goes before it.
+  const ForcedRouting* routing = nullptr;
 };
 
 // What a Forward call gives back, all optional, float32. For tests of the layers, too.

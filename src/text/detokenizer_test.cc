@@ -60,7 +60,7 @@ TEST(Detokenizer, PiecesAddUpToTheWholeDecode) {
       Detokenizer detokenizer(tokenizer, skip_special);
       std::string text;
       for (const int32_t id : ids) {
-        const std::string piece = detokenizer.Push(id);
+        const std::string_view piece = detokenizer.Push(id);
         ASSERT_TRUE(IsValidUtf8(piece));
         text += piece;
       }

@@ -53,7 +53,9 @@ TEST(StopMatcher, AgreesWithAWholeSearchHoweverTheTextIsCut) {
     const Outcome expected = SearchWhole(stops, text);
     ASSERT_EQ(returned, expected.text) << testing::PrintToString(stops) << " in " << text;
     ASSERT_EQ(matcher.matched(), expected.matched) << testing::PrintToString(stops) << " in " << text;
-    ASSERT_EQ(matcher.Push("more") + matcher.Finish(), matcher.stopped() ? "" : "more");
+    returned = matcher.Push("more");
+    returned += matcher.Finish();
+    ASSERT_EQ(returned, matcher.stopped() ? "" : "more");
     stopped += before_finish ? 1 : 0;
     stopped_by_finish += !before_finish && matcher.stopped() ? 1 : 0;
   }

@@ -434,10 +434,49 @@ class BadInput:
                 ("context too large for 64 bits", ["--ctx", "99999999999999999999"], "ctx"), ("no model", None, "model")):
             self.expect(name, ["generate", "--prompt", "a"] if arguments is None else [*generate, *arguments], [named], codes=(1, 2))
 
+    def option_files(self):
+        """Messages about the file of options name file and line, and show no control bytes."""
+        path = os.path.join(self.folder, "options.toml")
+        for name, text, named in (("unquoted text", "threads = 1\nkv = int8\n", "line 2: kv"), ("no value", "\n\nmodel =\n", "line 3: model"),
+                                  ("unknown option", "[chat]\nfrobnicate = 1\n", "line 2: chat.frobnicate"), ("bad number", "top-k = \"many\"\n", "line 1: top-k"),
+                                  ("key without =", "loud\n", "line 1: loud"), ("list without end", "stop = [\n'a',\n", "line 1: stop"),
+                                  ("escape sequences", "top-k = \"\\u001b[2J\\u0007\"\n", "\\x1b[2J\\x07"), ("bytes of a picture", "\x89PNG\r\n\x1a\n", "line 1")):
+            with open(path, "w", encoding="latin-1", newline="") as f:
+                f.write(text)
+            arguments = ["generate", "--model", self.good, "--prompt", "a", "--config-file", path]
+            self.expect(f"option file: {name}", arguments, ["options.toml", named], codes=(2,))
+            if self.suite.wanted(f"option file: {name}"):
+                message = harness.run(self.suite.qnext, arguments, timeout=TIMEOUT).stderr
+                self.suite.check(f"option file: {name}: no control bytes", all(c >= " " for c in message.rstrip("\n")), repr(message))
+
+    def synthetic(self):
+        """Weights out of nothing need a kind that exists and an empty folder."""
+        config = os.path.join(self.good, "config.json")
+        out = os.path.join(self.folder, "synthetic")
+        for name, kind, named in (("unknown kind", "80b-z", "80b-z"), ("a folder", self.good, self.good), ("not JSON", os.path.join(self.good, FIRST), FIRST)):
+            self.expect(f"--synthetic: {name}", ["generate", "--synthetic", kind, "--prompt", "a"], [named])
+            self.expect(f"synth: {name}", ["synth", "--kind", kind, "--out", out], [named])
+        self.expect("synth into a folder with something in it", ["synth", "--kind", config, "--out", self.good], [self.good])
+        self.expect("synth into a file", ["synth", "--kind", config, "--out", config], [config])
+        self.expect("synth without room", ["synth", "--kind", self.huge(), "--out", out], [out, "the disk has"])
+        for name, arguments in (("model and synthetic", ["--model", self.good, "--synthetic", "80b-a"]), ("routing of a real model", ["--model", self.good, "--routing", "uniform"]),
+                                ("unknown routing", ["--synthetic", "80b-a", "--routing", "wild"])):
+            self.expect(name, ["generate", "--prompt", "a", *arguments], [("--synthetic", "--routing")], codes=(2,))
+
+    def huge(self):
+        """The path of a configuration whose embedding alone fills any disk."""
+        path = os.path.join(self.folder, "huge.json")
+        with open(os.path.join(self.good, "config.json"), encoding="utf-8") as f:
+            value = json.load(f)
+        value.update(vocab_size=2**20, hidden_size=2**20)
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(value, f)
+        return path
+
 
 def main():
     tests = BadInput()
-    for part in (tests.works, tests.checkpoints, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.usage):
+    for part in (tests.works, tests.checkpoints, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.usage, tests.option_files, tests.synthetic):
         part()
     tests.suite.finish()
 

@@ -35,6 +35,10 @@ def main():
 
     wrong = {"NaN": spoiled(np.nan), "infinity": spoiled(np.inf), "minus infinity": spoiled(-np.inf), "both negative": -np.abs(good) * 2,
              "swapped sign": -good, "short": good[:-1], "another shape": good.reshape(16, 5), "missing": None}
+    refusal = "qnext: error: CPU kernels avx512-vnni: this machine has avx2\n"
+    suite.check("a missing instruction set skips", harness.says_unsupported(refusal, "avx512-vnni"))
+    suite.check("another's refusal does not", not harness.says_unsupported(refusal, "avx2") and not harness.says_unsupported(refusal, None))
+    suite.check("another error does not", not harness.says_unsupported("qnext: error: CPU kernels avx2: known answer differs\n", "avx2"))
     suite.check("close accepts equal", verdict(harness.check_close, good, good, 1e-6))
     suite.check("close accepts within", verdict(harness.check_close, good * np.float32(1 + 1e-5), good, 1e-4))
     suite.check("close refuses outside", not verdict(harness.check_close, good * np.float32(1 + 1e-3), good, 1e-4))

@@ -42,7 +42,7 @@ std::string DecodeByToken(const Tokenizer& tokenizer, const std::vector<int32_t>
   Detokenizer detokenizer(tokenizer, /*skip_special=*/true);
   std::string text;
   for (const int32_t id : ids) text += detokenizer.Push(id);
-  return text + detokenizer.Finish();
+  return text += detokenizer.Finish();
 }
 
 int Run(const std::string& path, bool time) {

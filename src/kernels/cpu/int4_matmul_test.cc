@@ -103,6 +103,28 @@ TEST(Int4Matmul, RealShapes) {
   }
 }
 
+// Full and partial blocks of 16 rows, which AMX takes together, at one, several and a ragged number of chunks of
+// inputs.
+TEST(Int4Matmul, ManyRows) {
+  uint64_t seed = 100;
+  for (const int64_t rows : {16, 33, 46}) {
+    for (const int64_t in : {512, 1160, 2048}) {
+      for (const int64_t group_size : {32, 64, 128, -1}) {
+        ++seed;
+        RandomGptqOptions options;
+        options.in = in;
+        options.out = 40;
+        options.group_size = group_size;
+        options.symmetric = seed % 2 == 0;
+        options.scale_dtype = seed % 3 == 0 ? DType::kBF16 : DType::kF16;
+        options.seed = seed;
+        CheckProblem(options, rows, /*every_batch=*/false);
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
 // Codes and activations at their extremes: the 16-bit sums of AVX2 must not overflow.
 TEST(Int4Matmul, ExtremeCodes) {
   for (const float sign : {1.0f, -1.0f}) {

@@ -75,7 +75,7 @@ TEST(KnownAnswer, BrokenPathsFail) {
           last = std::nextafter(last, 1e30f);
         };
       },
-      "int4_matmul_f32: row 8, output 23");
+      "int4_matmul_f32: row 24, output 23");
   // NaN.
   ExpectFailure(
       [](Kernels& k) {

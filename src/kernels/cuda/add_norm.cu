@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(kNormThreads) AddNorm(AddNormArgs args) {
   }
   const float mean = __fdiv_rn(BlockSum(squares), static_cast<float>(args.dim));
   const float factor = __fdiv_rn(1.0f, sqrtf(mean + args.eps));
-  const int64_t padded = args.quantized.codes != nullptr ? args.quantized.in_padded : RoundUp(args.dim, int64_t{32});
+  const int64_t padded = args.quantized.codes != nullptr ? args.quantized.in_padded : (args.dim + 31) / 32 * 32;
   // Each thread reads back what it wrote; the lanes of a warp hold one run of 32.
   for (int64_t i = threadIdx.x; i < padded; i += kNormThreads) {
     const float y = i < args.dim ? args.hidden[at + i] * factor * (1.0f + args.weight[i]) : 0.0f;

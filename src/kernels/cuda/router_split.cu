@@ -1,6 +1,7 @@
 // The router's choice, one warp a row, and its split into hit, fetch and CPU, in one thread and in order.
 #include <cfloat>
 
+#include "base/range.h"
 #include "hw/cuda/cuda_status.h"
 #include "kernels/cuda/kernel_launch.h"
 #include "kernels/cuda/router.h"

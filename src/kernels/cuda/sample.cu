@@ -2,6 +2,7 @@
 // them and draws. Requests that may choose among more than kMostSampledCandidates tokens are drawn on the host.
 #include <cfloat>
 
+#include "base/range.h"
 #include "hw/cuda/cuda_status.h"
 #include "kernels/cuda/kernel_launch.h"
 #include "kernels/cuda/sampling.h"

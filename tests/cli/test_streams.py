@@ -1,0 +1,133 @@
+"""What stands at the ends of the program: full disks, pipes that nobody writes to, signals."""
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+import harness  # noqa: E402
+
+PATIENCE = 60  # seconds until something that must come has come; a sanitizer build on a busy machine included
+
+
+def full_disk(suite):
+    """Output that cannot be written is exit code 1 and a message, whatever the output is."""
+    for arguments in (["--help"], ["--version"], ["generate", "--help"], ["inspect", "--model", harness.TINY],
+                      ["generate", "--model", harness.TINY, "--prompt", "a", "--max-tokens", "2", "--json"]):
+        name = "to a full disk: " + " ".join(arguments[:2])
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            result = subprocess.run([suite.qnext, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+        good = result.returncode == 1 and result.stderr.startswith("qnext: error: output: ")
+        suite.check(name, good, f"exit code {result.returncode}, stderr {result.stderr!r}")
+
+
+class Chat:
+    """A chat that reads a pipe which stays open."""
+
+    def __init__(self, suite):
+        self.process = subprocess.Popen([suite.qnext, "chat", "--model", harness.TINY, "--temperature", "0", "--ignore-eos"], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def say(self, text):
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def wait_until_idle(self):
+        """Until the program waits for input: its main thread sleeps and nothing more comes of it."""
+        def ticks():
+            with open(f"/proc/{self.process.pid}/stat", encoding="utf-8") as f:
+                return sum(int(n) for n in f.read().rsplit(")", 1)[1].split()[11:13])
+        deadline, last = time.monotonic() + PATIENCE, -1
+        while time.monotonic() < deadline:
+            now = ticks()
+            if now == last and now > 0:
+                return
+            last = now
+            time.sleep(0.7)
+
+    def end(self):
+        """(exit code, stdout, stderr, seconds it took to end)"""
+        begin = time.monotonic()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        seconds = time.monotonic() - begin
+        # Not communicate: that would close stdin, and the end of input would end the chat as well.
+        result = self.process.returncode, self.process.stdout.read().decode(errors="replace"), self.process.stderr.read().decode(), seconds
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            pipe.close()
+        return result
+
+
+def interrupts(suite):
+    chat = Chat(suite)
+    chat.wait_until_idle()
+    chat.process.send_signal(signal.SIGINT)
+    code, out, error, seconds = chat.end()
+    suite.check("Ctrl-C ends a chat that waits for a pipe", code == 1 and out == "" and error == "qnext: error: interrupted\n",
+                f"exit code {code} after {seconds:.1f} s, stdout {out!r}, stderr {error!r}")
+
+    chat = Chat(suite)
+    chat.say("Count for ever.\n")  # eos is ignored, so the answer goes on to the end of the context
+    first = chat.process.stdout.read(1)
+    chat.process.send_signal(signal.SIGINT)
+    code, out, error, seconds = chat.end()
+    good = first != b"" and code == 1 and out.endswith("\n") and error == "(stopped)\nqnext: error: interrupted\n"
+    suite.check("Ctrl-C ends an answer into a pipe, and the chat with it", good, f"exit code {code} after {seconds:.1f} s, stdout ends {out[-20:]!r}, stderr {error!r}")
+
+    chat = Chat(suite)
+    chat.say("/help\n/exit\nnever read\n")
+    code, out, error, _ = chat.end()
+    suite.check("/exit ends it while the pipe is open", code == 0 and out == "" and error.startswith("/help"), f"exit code {code}, stdout {out!r}")
+
+    chat = Chat(suite)
+    chat.say("/stats\n/sta")
+    chat.process.stdin.close()
+    chat.process.stdin = open(os.devnull, "wb")
+    code, out, error, _ = chat.end()
+    good = code == 0 and error.startswith("there was no answer yet\n/sta: no such command")
+    suite.check("a last line without a line break counts", good, f"exit code {code}, stderr {error!r}")
+
+
+def synth(suite):
+    """What an interrupted or failed synth leaves does not pass for a checkpoint."""
+    with tempfile.TemporaryDirectory(dir=harness.scratch_folder()) as parent:
+        out = os.path.join(parent, "killed")
+        process = subprocess.Popen([suite.qnext, "synth", "--kind", "80b-a-4layers", "--out", out], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and not (os.path.isdir(out) and os.listdir(out)):
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        names = os.listdir(out)
+        suite.check("a killed synth leaves only parts", names != [] and all(n.endswith(".part") for n in names), f"{names}")
+        again = harness.run(suite.qnext, ["synth", "--kind", "80b-a-4layers", "--out", out], timeout=PATIENCE)
+        suite.check("and is not gone on with in silence", again.returncode == 1 and "is not empty" in again.stderr, harness.describe(again))
+
+        out = os.path.join(parent, "limited")
+
+        def limit():  # as a quota would
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+        result = subprocess.run([suite.qnext, "synth", "--kind", "80b-a-4layers", "--out", out], capture_output=True, text=True, timeout=PATIENCE,
+                                preexec_fn=limit, restore_signals=False, check=False)
+        good = result.returncode == 1 and "model-00001-of-00002.safetensors: cannot be written: " in result.stderr and os.listdir(out) == []
+        suite.check("a synth that cannot write names the file and leaves nothing", good, f"{harness.describe(result)}; left: {os.listdir(out)}")
+
+
+def main():
+    suite = harness.Suite(__doc__)
+    for part in (full_disk, interrupts, synth):
+        part(suite)
+    suite.finish()
+
+
+if __name__ == "__main__":
+    main()
