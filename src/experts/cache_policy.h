@@ -2,6 +2,7 @@
 // compares the policies.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -14,7 +15,7 @@ enum class CachePolicyKind : uint8_t {
   kDecayedLfu,   // uses count half after every half-life; whoever has the most stays
   kSecondTouch,  // as kLru, but an expert enters only when its last two uses are closer together than the age of the
                  // one that would leave, times a factor
-  kStatic,  // never changes after seeding: the baseline that others have to beat
+  kStatic,       // never changes after seeding: the baseline that others have to beat
 };
 
 std::optional<CachePolicyKind> ParseCachePolicy(std::string_view name);  // "lru", "lfu", "second-touch", "static"

@@ -14,9 +14,9 @@ ExpertCache::ExpertCache(const ExpertCacheOptions& options)
     : options_(options),
       table_(options.layers * options.experts, options.max_slots, options.slots_per_chunk),
       policy_(options.policy, options.layers * options.experts),
+      throttle_(options.promotions, options.layers * options.experts),
       victims_(table_, policy_) {
-  QNEXT_CHECK(options.max_fetch >= 0 && options.promotions_per_step >= 0 && options.max_uploads >= 0,
-              "counts are not negative");
+  QNEXT_CHECK(options.max_fetch >= 0 && options.max_uploads >= 0, "counts are not negative");
   const auto ids = static_cast<size_t>(options.layers * options.experts);
   const auto fetch = static_cast<size_t>(options.layers * options.max_fetch);
   published_.assign(ids, -1);
@@ -43,6 +43,7 @@ void ExpertCache::MarkChanged(int32_t id) {
 
 void ExpertCache::Evict(int32_t slot) {
   MarkChanged(table_.owner(slot));
+  throttle_.Left(table_.owner(slot), ended_);
   table_.Retire(slot, begun_, ended_);
   ++stats_.evictions;
 }
@@ -76,7 +77,7 @@ UploadBatch ExpertCache::EndStep(int64_t step, const StepObservation& observatio
   stats_.fetched += static_cast<int64_t>(observation.fetched.size());
   if (begun_ == step) Adopt(step, observation.fetched);
   RefillFetchSlots();
-  StartUploads(step);
+  StartUploads(step, throttle_.EndStep());
   return TakeBatch();
 }
 
@@ -103,6 +104,7 @@ void ExpertCache::Touch(int64_t step, const StepObservation& observation) {
       if (seen_[static_cast<size_t>(id)] == step) continue;
       seen_[static_cast<size_t>(id)] = step;
       ++(published_[static_cast<size_t>(id)] >= 0 ? stats_.hits : stats_.misses);
+      throttle_.Used(id, step);
       if (Missing(id)) candidates_.push_back({.priority = 0, .tie = 0, .id = id});
     }
   }
@@ -121,6 +123,7 @@ void ExpertCache::Adopt(int64_t step, std::span<const FetchedExpert> fetched) {
     const int32_t slot = MakeRoom(id, step);
     if (slot < 0) continue;
     table_.Adopt(fetch, id);
+    throttle_.Came(id, step);
     MarkChanged(id);
     table_.MakeFetch(slot);
     fetch = slot;
@@ -161,10 +164,9 @@ void ExpertCache::RefillFetchSlots() {
   }
 }
 
-void ExpertCache::StartUploads(int64_t step) {
+void ExpertCache::StartUploads(int64_t step, int64_t bound) {
   batch_.clear();
-  int64_t bound =
-      std::min<int64_t>(options_.promotions_per_step, options_.max_uploads - static_cast<int64_t>(pending_.size()));
+  bound = std::min<int64_t>(bound, options_.max_uploads - static_cast<int64_t>(pending_.size()));
   if (bound <= 0) return;
   std::erase_if(candidates_, [&](const Candidate& c) { return !Missing(c.id); });
   for (Candidate& c : candidates_) {
@@ -180,6 +182,7 @@ void ExpertCache::StartUploads(int64_t step) {
     const int32_t slot = MakeRoom(c.id, step);
     if (slot < 0) continue;
     AddUpload(c.id, slot);
+    throttle_.Came(c.id, step);
     ++stats_.uploads;
   }
 }

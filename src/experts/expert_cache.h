@@ -11,12 +11,14 @@
 //   4. FinishUploads(epoch) once the copies' event has passed: the next BeginStep publishes them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "base/status.h"
 #include "experts/cache_policy.h"
+#include "experts/promotion_throttle.h"
 #include "experts/slot_table.h"
 #include "experts/victim_queue.h"
 
@@ -28,8 +30,8 @@ struct ExpertCacheOptions {
   int64_t max_slots = 0;        // of the address range; all mapped at first
   int64_t slots_per_chunk = 0;  // given back and taken again together
   int64_t max_fetch = 0;        // most fetch slots of one layer; 0 at first, see SetFetchSlots
-  int64_t promotions_per_step = 16;
-  int64_t max_uploads = 32;  // begun and not finished, seeding apart: a slow link is not buried
+  PromotionThrottleOptions promotions;
+  int64_t max_uploads = 96;  // begun and not finished: a slow link is not buried
   CachePolicyOptions policy;
 };
 
@@ -92,6 +94,7 @@ class ExpertCache {
   const ExpertCacheOptions& options() const { return options_; }
   const SlotTable& slots() const { return table_; }
   const ExpertCacheStats& stats() const { return stats_; }
+  const PromotionThrottle& promotions() const { return throttle_; }
   int64_t steps_in_flight() const { return begun_ - ended_; }
   int64_t next_step() const { return begun_ + 1; }
 
@@ -146,7 +149,7 @@ class ExpertCache {
   void Touch(int64_t step, const StepObservation& observation);
   void Adopt(int64_t step, std::span<const FetchedExpert> fetched);
   void RefillFetchSlots();
-  void StartUploads(int64_t step);
+  void StartUploads(int64_t step, int64_t bound);
   // A free slot, or the one of a resident expert that `id` should replace; -1: none, or not yet.
   int32_t MakeRoom(int32_t id, int64_t step);
   void AddUpload(int32_t id, int32_t slot);
@@ -155,6 +158,7 @@ class ExpertCache {
   ExpertCacheOptions options_;
   SlotTable table_;
   CachePolicy policy_;
+  PromotionThrottle throttle_;
   VictimQueue victims_;
   ExpertCacheStats stats_;
 

@@ -23,7 +23,7 @@ ExpertCacheOptions FourSlots() {
           .max_slots = 4,
           .slots_per_chunk = 2,
           .max_fetch = 1,
-          .promotions_per_step = 4,
+          .promotions = {.most = 4, .least = 1},
           .max_uploads = 8,
           .policy = {}};
 }
@@ -118,7 +118,7 @@ TEST(ExpertCache, SecondTouchAdmitsOnlyWhatComesBackSoon) {
 
 TEST(ExpertCache, BoundsPromotionsAndUploadsUnderWay) {
   ExpertCacheOptions options = FourSlots();
-  options.promotions_per_step = 1;
+  options.promotions.most = 1;
   options.max_uploads = 2;
   ExpertCache cache(options);
   const std::vector<int32_t> chosen = {0, 1, 2, 3};
@@ -385,7 +385,7 @@ class Shadow {
   }
 
   void StartCopies(const UploadBatch& batch) {
-    EXPECT_LE(static_cast<int64_t>(batch.uploads.size()), std::max<int64_t>(options_.promotions_per_step, 6));
+    EXPECT_LE(static_cast<int64_t>(batch.uploads.size()), std::max<int64_t>(options_.promotions.most, 6));
     for (const ExpertUpload& upload : batch.uploads) {
       const int32_t id = static_cast<int32_t>(upload.layer * options_.experts + upload.expert);
       Write(upload.slot, -2);  // half written from now on
@@ -440,7 +440,7 @@ TEST(ExpertCacheTorture, AgreesWithTheDeviceItDescribes) {
                                           .max_slots = static_cast<int64_t>(4 + 5 * seed),  // 4 .. 39 of 36 experts
                                           .slots_per_chunk = 3,
                                           .max_fetch = 2,
-                                          .promotions_per_step = 2,
+                                          .promotions = {.most = 2, .least = 1},
                                           .max_uploads = 5,
                                           .policy = {.kind = kind, .half_life = 8, .ghost_factor = 1}};
       Shadow(options, seed).Run(3000);

@@ -9,6 +9,7 @@
 // A slot that a step in flight may read (it was resident or a fetch slot when the step began) is never free.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>

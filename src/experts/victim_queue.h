@@ -1,6 +1,7 @@
 // Who leaves next: the residents of lowest value, found by one walk over all slots for every few hundred evictions.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
