@@ -88,7 +88,7 @@ TEST(ExpertCache, NeverEvictsWhatTheStepItselfUsed) {
     options.policy.kind = kind;
     ExpertCache cache(options);
     RunStep(cache, {0, 1, 2, 3});
-    RunStep(cache, {0, 1, 2, 3, 4, 5});
+    RunStep(cache, {0, 1, 2, 3, 4, 4, 4, 4, 5, 5, 5, 5});  // of four rows
     EXPECT_EQ(Residents(cache), (std::set<int32_t>{0, 1, 2, 3})) << CachePolicyName(kind);
   }
 }
