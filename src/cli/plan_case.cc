@@ -28,6 +28,7 @@ constexpr std::array<int64_t, 4> kPromptTokens = {512, 2048, 8192, 32768};
 // "15 GiB" for whole units, bytes for everything else: what --vram and its like would take.
 std::string SizeOption(int64_t bytes) {
   constexpr int64_t kGiB = int64_t{1} << 30, kMiB = int64_t{1} << 20;
+  if (bytes == 0) return "0";
   if (bytes % kGiB == 0) return fmt::format("{}GiB", bytes / kGiB);
   if (bytes % kMiB == 0) return fmt::format("{}MiB", bytes / kMiB);
   return std::to_string(bytes);
@@ -167,9 +168,11 @@ PlanReport PlanModel::Plan(const PlanCase& options, const MachineRates& machine,
   if (options.ctx > little) decode("recency routing", RoutingModel::kRecency, options.ctx);
   for (const int64_t tokens : kPromptTokens) {
     if (tokens > options.ctx && tokens != kPromptTokens.front()) continue;
-    report.prefill.push_back(EstimatePrefill(request, report.plan, machine, config_.num_experts_per_token,
-                                             PrefillFlopsPerToken(config_), std::min(tokens, options.ctx),
-                                             DeviceSizeOptions().super_block));
+    const PrefillTraffic traffic = {.experts_per_token = config_.num_experts_per_token,
+                                    .flops_per_token = PrefillFlopsPerToken(config_),
+                                    .super_block = DeviceSizeOptions().super_block};
+    report.prefill.push_back(
+        EstimatePrefill(request, report.plan, machine, traffic, std::min(tokens, options.ctx), threads));
   }
   return report;
 }

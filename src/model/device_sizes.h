@@ -16,7 +16,7 @@ struct DeviceSizeOptions {
   int64_t parallel = 1;         // sequences that decode together
   int64_t ctx = 0;              // tokens of each
   int64_t block_tokens = 1024;  // a prefill's inner block: activations of as many rows
-  int64_t super_block = 8192;   // tokens whose residual stream goes through a layer before the next one begins
+  int64_t super_block = 32768;  // tokens whose residual stream goes through a layer before the next one begins
 };
 
 DeviceSizes DeviceSizesFor(const ModelConfig& config, const DeviceSizeOptions& options);

@@ -162,7 +162,7 @@ TEST(PlanReport, MarksTheFastestThatFits) {
     DecodeEstimate estimate;
     estimate.overhead_seconds = seconds;
     r.decode = {{"uniform routing", 1, estimate}, {"recency routing", 1, estimate}};
-    r.prefill = {{.tokens = 5, .link_seconds = 1}};
+    r.prefill = {{.tokens = 5, .miss_seconds = 1}};
     return r;
   };
   EXPECT_EQ(FastestThatFits({report(1, false), report(3, true), report(2, true), report(4, true)}), 2);

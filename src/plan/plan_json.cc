@@ -30,7 +30,7 @@ Json ToJson(const PlanReport& report) {
   for (const PrefillEstimate& e : report.prefill) {
     prefill.push_back({{"tokens", e.tokens},
                        {"tokens_per_second", e.tokens_per_second()},
-                       {"link_seconds", e.link_seconds},
+                       {"miss_seconds", e.miss_seconds},
                        {"compute_seconds", e.compute_seconds},
                        {"gpu_seconds", e.gpu_seconds},
                        {"limit", LimitName(e.limit)}});

@@ -41,7 +41,7 @@ DecodeEstimate EstimateDecode(const PlanRequest& request, const MemoryPlan& plan
 
 struct PrefillEstimate {
   int64_t tokens = 0;
-  double link_seconds = 0;     // missing experts cross the link, once for every super-block
+  double miss_seconds = 0;     // missing experts cross the link, once for every super-block
   double compute_seconds = 0;  // 0: the machine's rate is not known
   double gpu_seconds = 0;      // reading all weights once for every super-block
   Limit limit = Limit::kLink;
@@ -49,8 +49,16 @@ struct PrefillEstimate {
   double tokens_per_second() const;
 };
 
-// Weights cross the link while others are computed with: the longer of the two, plus nothing.
+struct PrefillTraffic {
+  int64_t experts_per_token = 0;
+  double flops_per_token = 0;
+  int64_t super_block = 0;  // tokens that go through a layer together
+};
+
+// Weights cross the link while others are computed with: the longest of the parts. Up to kCpuPromptTokens the CPU
+// computes missing experts, too, as fast as it can read them.
+constexpr int64_t kCpuPromptTokens = 4096;
 PrefillEstimate EstimatePrefill(const PlanRequest& request, const MemoryPlan& plan, const MachineRates& machine,
-                                int64_t experts_per_token, double flops_per_token, int64_t tokens, int64_t super_block);
+                                const PrefillTraffic& traffic, int64_t tokens, int64_t threads);
 
 }  // namespace qnext

@@ -32,7 +32,8 @@ double Decode(const Case& c, RoutingModel routing, int64_t threads = 15, const c
 
 TEST(SpeedEstimate, GivesTheBoundsThatTargetsAreMadeFrom) {
   const Case a = Model(1622016, 1600000000, 0.32), b = Model(1769472, 4100000000, 0.23);
-  EXPECT_NEAR(Decode(a, RoutingModel::kUniform), 172, 5);
+  // The parts of those are rounded to 0.1 ms.
+  EXPECT_NEAR(Decode(a, RoutingModel::kUniform), 172, 6);
   EXPECT_NEAR(Decode(b, RoutingModel::kUniform), 135, 4);
   EXPECT_GT(Decode(a, RoutingModel::kRecency), 1.2 * Decode(a, RoutingModel::kUniform));
   EXPECT_LT(Decode(a, RoutingModel::kUniform, 8), Decode(a, RoutingModel::kUniform));
@@ -68,7 +69,8 @@ TEST(SpeedEstimate, IsByHand) {
   const DecodeEstimate all =
       EstimateDecode(c.request, c.plan, machine, {.experts_per_token = 10}, RoutingModel::kRecency, 1);
   EXPECT_EQ(all.miss_seconds, 0);
-  EXPECT_EQ(all.limit, Limit::kOverhead);
+  EXPECT_EQ(all.hit_share, 1);
+  EXPECT_EQ(all.limit, Limit::kGpuMemory);
 }
 
 TEST(SpeedEstimate, HitsAreBoughtWithTheLink) {
@@ -103,20 +105,25 @@ TEST(HitCurve, PassesThroughTheMeasuredPoints) {
 }
 
 TEST(SpeedEstimate, APrefillStreamsMissingExpertsOncePerSuperBlock) {
-  Case c = Model(1000000, 1000000000, 0.5);
+  const Case c = Model(1000000, 1000000000, 0.5);
   MachineRates machine = *BuiltInMachine("reference");
   machine.matmul_flops = 100e12;
-  const PrefillEstimate one = EstimatePrefill(c.request, c.plan, machine, 10, 6e9, 8192, 8192);
+  const auto estimate = [&](int64_t tokens, int64_t super_block) {
+    return EstimatePrefill(c.request, c.plan, machine,
+                           {.experts_per_token = 10, .flops_per_token = 6e9, .super_block = super_block}, tokens, 15);
+  };
   // All 24 576 experts are used by 8 192 tokens; half of them are there.
-  EXPECT_NEAR(one.link_seconds, 12288e6 / 50e9, 1e-6);
+  const PrefillEstimate one = estimate(8192, 8192);
+  EXPECT_NEAR(one.miss_seconds, 12288e6 / 50e9, 1e-6);
   EXPECT_DOUBLE_EQ(one.compute_seconds, 6e9 * 8192 / 100e12);
   EXPECT_EQ(one.limit, Limit::kCompute);
-  const PrefillEstimate two = EstimatePrefill(c.request, c.plan, machine, 10, 6e9, 8192, 4096);
-  EXPECT_NEAR(two.link_seconds, 2 * one.link_seconds, 1e-4);
-  // A single token reads its own experts only.
-  EXPECT_NEAR(EstimatePrefill(c.request, c.plan, machine, 10, 6e9, 1, 4096).link_seconds, 240e6 / 50e9, 1e-9);
+  EXPECT_NEAR(estimate(8192, 4096).miss_seconds, 2 * one.miss_seconds, 1e-4);
+  // The CPU helps a short prompt; a single token reads its own experts only.
+  EXPECT_NEAR(estimate(4096, 4096).miss_seconds, 12288e6 / 150e9, 1e-6);
+  EXPECT_NEAR(estimate(1, 4096).miss_seconds, 240e6 / 150e9, 1e-9);
+  EXPECT_EQ(estimate(512, 4096).limit, Limit::kMisses);
   machine.matmul_flops = 0;
-  EXPECT_EQ(EstimatePrefill(c.request, c.plan, machine, 10, 6e9, 8192, 8192).limit, Limit::kLink);
+  EXPECT_EQ(estimate(8192, 8192).limit, Limit::kLink);
 }
 
 }  // namespace

@@ -27,6 +27,12 @@ WeightSizes Sizes(const ModelConfig& config, DenseWeights dense = DenseWeights::
   return *sizes;
 }
 
+// Four layers of the published model.
+std::string Small(std::string_view quantization) {
+  return WithMember(Edited(kConfig80B, "\"num_hidden_layers\": 48", "\"num_hidden_layers\": 4"), "quantization_config",
+                    quantization);
+}
+
 double Gigabytes(const WeightSizes& sizes, Component component) {
   for (const ComponentBytes& one : sizes.dense) {
     if (one.component == component) return 1e-9 * static_cast<double>(one.bytes);
@@ -54,7 +60,7 @@ TEST(WeightSizes, AreThoseOfTheModelsSizeTable) {
 }
 
 TEST(WeightSizes, Int8HalvesWhatHas16Bits) {
-  const ModelConfig config = Kind("80b-b");
+  const ModelConfig config = Kind("80b-b-4layers");
   const WeightSizes stored = Sizes(config), int8 = Sizes(config, DenseWeights::kInt8);
   // A scale of 4 bytes for 128 weights.
   EXPECT_NEAR(Gigabytes(int8, Component::kFullAttention),
@@ -68,14 +74,13 @@ TEST(WeightSizes, Int8HalvesWhatHas16Bits) {
 
 TEST(WeightSizes, AsymmetricExpertsCarryZeroPoints) {
   const std::string quantization = Edited(kQuantizationAllLinears, "\"sym\": true", "\"sym\": false");
-  const WeightSizes sizes = Sizes(Config(WithMember(kConfig80B, "quantization_config", quantization)));
+  const WeightSizes sizes = Sizes(Config(Small(quantization)));
   EXPECT_EQ(sizes.expert_bytes, 1622016 + 3 * 8192);
 }
 
 TEST(WeightSizes, ATiedHeadIsTheEmbedding) {
   const ModelConfig config =
-      Config(WithMember(Edited(kConfig80B, "\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true"),
-                        "quantization_config", kQuantizationAllLinears));
+      Config(Edited(Small(kQuantizationAllLinears), "\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true"));
   const WeightSizes sizes = Sizes(config);
   EXPECT_TRUE(sizes.tied);
   EXPECT_EQ(Gigabytes(sizes, Component::kLmHead), 0);
@@ -97,8 +102,7 @@ TEST(WeightSizes, NamesWhatCannotBePlanned) {
   EXPECT_NE(sizes.status().message().find("model.layers.4"), std::string::npos) << sizes.status().message();
   // One expert unlike the others.
   const std::string rule = R"("dynamic": {"+:.*experts\\.7\\..*": {"group_size": 32}, )";
-  const ModelConfig mixed =
-      Config(Edited(WithMember(kConfig80B, "quantization_config", kQuantizationAllLinears), "\"dynamic\": {", rule));
+  const ModelConfig mixed = Config(Edited(Small(kQuantizationAllLinears), "\"dynamic\": {", rule));
   sizes = WeightSizesOf(SyntheticCheckpoint(mixed, 0), mixed, DenseWeights::kStored);
   EXPECT_EQ(sizes.status().code(), StatusCode::kUnsupported);
   EXPECT_NE(sizes.status().message().find("experts.7."), std::string::npos) << sizes.status().message();
