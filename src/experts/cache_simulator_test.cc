@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "model/forced_routing.h"
+#include "plan/hit_curve.h"
 
 namespace qnext {
 namespace {
@@ -89,6 +90,21 @@ TEST(CacheSimulator, UniformRoutingHitsTheCachedShareWhateverThePolicy) {
   for (const CachePolicyKind kind :
        {CachePolicyKind::kLru, CachePolicyKind::kDecayedLfu, CachePolicyKind::kSecondTouch}) {
     EXPECT_NEAR(SimulateCache(uniform, Unbounded(0.25, kind)).hit_share, 0.25, 0.01) << CachePolicyName(kind);
+  }
+}
+
+// The curve that memory plans predict with is this simulator's.
+TEST(CacheSimulator, AgreesWithThePlansHitCurve) {
+  for (const double share : {0.10, 0.15, 0.23, 0.32, 0.5}) {
+    CacheSimulation late = Unbounded(share, CachePolicyKind::kLru);
+    late.upload_steps = 1;
+    EXPECT_NEAR(SimulateCache(Recency(), late).hit_share, RecencyCeiling(share), 0.02) << share;
+    for (const int64_t promotions : {5, 8}) {
+      late.promotions = {.most = promotions, .least = promotions};
+      const double kept = static_cast<double>(promotions) / static_cast<double>(kLayers * kTop);
+      EXPECT_NEAR(SimulateCache(Recency(), late).hit_share, RecencyHitShare(share, kept), 0.05)
+          << share << ", " << promotions;
+    }
   }
 }
 

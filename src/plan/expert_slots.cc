@@ -16,8 +16,8 @@ constexpr int64_t kLeastChunk = int64_t{64} << 20;
 
 SlotGeometry SlotGeometry::For(int64_t expert_bytes) {
   SlotGeometry geometry;
-  geometry.stride = RoundUp(expert_bytes, kStrideStep);
-  const int64_t whole = kPageBytes / std::gcd(geometry.stride, kPageBytes);  // slots that fill pages exactly
+  geometry.stride = RoundUp(std::max<int64_t>(1, expert_bytes), kStrideStep);  // a model may have no experts
+  const int64_t whole = kPageBytes / std::gcd(geometry.stride, kPageBytes);    // slots that fill pages exactly
   geometry.slots_per_chunk = RoundUp(std::max<int64_t>(1, CeilDiv(kLeastChunk, geometry.stride)), whole);
   return geometry;
 }

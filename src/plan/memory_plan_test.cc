@@ -140,6 +140,18 @@ TEST(MemoryPlan, LongestContextFillsTheBudget) {
   EXPECT_EQ(ComputePlan(request).longest_ctx, 0);
 }
 
+TEST(MemoryPlan, AModelWithoutExpertsHasNoSlots) {
+  PlanRequest request = Small();
+  request.weights.moe_layers = 0;
+  request.weights.experts = 0;
+  request.weights.expert_bytes = 0;
+  const MemoryPlan plan = ComputePlan(request);
+  EXPECT_EQ(plan.slots, 0);
+  EXPECT_EQ(plan.vram_used, kFixed);
+  EXPECT_EQ(plan.ram_used, kRam - 100 * kPage);
+  EXPECT_EQ(plan.cached_share(), 0);
+}
+
 TEST(MemoryPlan, ATiedEmbeddingIsInVram) {
   PlanRequest request = Small();
   request.weights.tied = true;
