@@ -202,7 +202,8 @@ TEST_F(RealCommandsTest, EveryOptionOfEveryCommandIsExplained) {
 
 TEST_F(RealCommandsTest, HelpListsAllButTheDevelopersCommands) {
   const std::string help = Parse({"--help"}).out;
-  for (const char* name : {"chat", "generate", "bench", "inspect"}) EXPECT_NE(help.find(name), std::string::npos);
+  for (const char* name : {"chat", "generate", "bench", "plan", "inspect"})
+    EXPECT_NE(help.find(name), std::string::npos);
   EXPECT_EQ(help.find("logits"), std::string::npos);
 }
 
