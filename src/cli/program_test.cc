@@ -8,6 +8,7 @@
 #include <map>
 
 #include "cli/option_sources.h"
+#include "engine/device.h"
 
 namespace qnext {
 namespace {
@@ -229,7 +230,9 @@ TEST_F(RealCommandsTest, UsageErrorsAreFoundBeforeAnythingIsLoaded) {
        "--logprobs: must be in [0, 20], not 21"},
       {{"generate", "--model", "x", "--prompt", "a", "--temperature", "3"}, "temperature: must be in [0, 2], not 3"},
       {{"generate", "--model", "x", "--prompt", "a", "--max-tokens", "0"}, "max_tokens: must be at least 1, not 0"},
-      {{"chat", "--model", "x", "--device", "cuda"}, "--device: this build has no CUDA engine; use cpu"},
+      {{"chat", "--model", "x", "--device", "cuda", "--activations", "float32"},
+       HasCudaEngine() ? "--activations: the CUDA engine has int8 only"
+                       : "--device: this build has no CUDA engine; use cpu"},
       {{"chat", "--model", "x", "--device", "tpu"}, "--device: cpu or cuda, not \"tpu\""},
       {{"chat", "--model", "x", "--threads", "-1"}, "--threads: must be in [1, 1024], not -1"},
       {{"chat", "--model", "x", "--kv", "int2"}, "--kv: bf16, fp8, int8 or f32, not \"int2\""},

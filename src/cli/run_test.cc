@@ -29,8 +29,8 @@ class RunTest : public ::testing::Test {
 };
 
 TEST_F(RunTest, GeneratePrintsTheContinuationAlone) {
-  const Outcome outcome = RunQnext({"generate", "--model", TinyFolder(), "--temperature", "0", "--prompt",
-                                    "<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n<|im_start|>assistant\n"});
+  const Outcome outcome = RunQnext({"generate", "--model", TinyFolder(), "--device", "cpu", "--temperature", "0",
+                                    "--prompt", "<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n<|im_start|>assistant\n"});
   EXPECT_EQ(outcome.exit_code, kExitDone) << outcome.error;
   EXPECT_EQ(outcome.out, "2 + 2 = 4");
   EXPECT_EQ(outcome.error, "");
@@ -54,7 +54,7 @@ TEST_F(RunTest, ErrorsAreOneLineAndExitCode1) {
   EXPECT_EQ(missing.out, "");
   EXPECT_EQ(missing.error.rfind("qnext: error: /no/such/folder/config.json: ", 0), 0u) << missing.error;
   EXPECT_EQ(missing.error.find('\n'), missing.error.size() - 1);
-  const Outcome empty = RunQnext({"generate", "--model", TinyFolder(), "--prompt", ""});
+  const Outcome empty = RunQnext({"generate", "--model", TinyFolder(), "--device", "cpu", "--prompt", ""});
   EXPECT_EQ(empty.exit_code, kExitFailed);
   EXPECT_EQ(empty.error, "qnext: error: prompt: is empty\n");
   EXPECT_EQ(RunQnext({"generate"}).exit_code, kExitUsage);

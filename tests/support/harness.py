@@ -20,6 +20,9 @@ TINY = os.path.join(ROOT, "models", "tiny")
 sys.path.insert(0, os.path.join(ROOT, "tools", "reference_numpy"))
 import reference  # noqa: E402
 
+# Tests say so where they want a GPU; without this, a build with the CUDA engine would take one, or say why it did not.
+os.environ.setdefault("QNEXT_DEVICE", "cpu")
+
 CPU_ISAS = ("generic", "avx2", "avx-vnni", "avx512-vnni", "amx-int8", "reference")
 
 # The bounds of docs/numerics.md on whole tensors: ||actual - expected|| / ||expected||.

@@ -73,7 +73,7 @@ TEST(CudaMemoryPlan, WhatDoesNotFitIsRefusedWithTheAmounts) {
   EXPECT_EQ(plan.status().code(), StatusCode::kResourceExhausted);
   const std::string& text = plan.status().message();
   EXPECT_EQ(text.rfind("--vram: with all experts on the GPU the model needs ", 0), 0u) << text;
-  EXPECT_NE(text.find("the 15 GiB there are (experts 37.2 GiB, "), std::string::npos) << text;
+  EXPECT_NE(text.find("the 15.0 GiB there are (experts 37.2 GiB, "), std::string::npos) << text;
 }
 
 TEST(CudaMemoryPlan, EverySlotHasItsOwnState) {
