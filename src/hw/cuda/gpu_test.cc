@@ -36,7 +36,7 @@ TEST_F(Buffers, TooMuchIsAnErrorThatSaysSoAndLeavesTheGpuUsable) {
   const Result<DeviceBuffer> buffer = DeviceBuffer::Allocate(int64_t{1} << 42, "a test");
   ASSERT_FALSE(buffer.ok());
   EXPECT_EQ(buffer.status().code(), StatusCode::kResourceExhausted);
-  EXPECT_EQ(buffer.status().message().rfind("GPU memory: 4 TiB of a test do not fit into the ", 0), 0u)
+  EXPECT_EQ(buffer.status().message().rfind("GPU memory: 4.00 TiB of a test do not fit into the ", 0), 0u)
       << buffer.status().message();
   EXPECT_TRUE(DeviceBuffer::Allocate(1 << 20, "a test").ok());
 }
