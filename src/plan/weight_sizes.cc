@@ -10,12 +10,12 @@
 #include "base/range.h"
 #include "checkpoint/tensor_list.h"
 #include "quant/int4_matrix.h"
+#include "quant/int8_matrix.h"
 
 namespace qnext {
 namespace {
 
 constexpr int64_t kPieceAlign = 64;
-constexpr int64_t kInt8Group = 128;  // inputs that share one scale
 
 struct Linear {
   int64_t bytes = 0;
@@ -135,11 +135,7 @@ int64_t WeightSizes::dense_bytes() const {
   return sum;
 }
 
-int64_t Int8LinearBytes(int64_t out, int64_t in) {
-  const int64_t tiles = CeilDiv(out, kInt4TileRows);
-  const int64_t codes = RoundUp(tiles * kInt4TileRows * RoundUp(in, kInt4BlockInputs), kPieceAlign);
-  return RoundUp(codes + tiles * kInt4TileRows * CeilDiv(in, kInt8Group) * 4, kPieceAlign);
-}
+int64_t Int8LinearBytes(int64_t out, int64_t in) { return Int8Layout{.out = out, .in = in}.bytes(); }
 
 Result<WeightSizes> WeightSizesOf(const TensorSource& source, const ModelConfig& config, DenseWeights dense) {
   return Sizer(source, config, dense).Run();
