@@ -1,7 +1,7 @@
 // The CPU matrix products at the model's shapes, as shares of what the machine reads from memory (small batches) and as
 // GFLOP/s (large ones).
 //
-// Every benchmark walks over many matrices, 400 MB together and so far beyond any cache, as decoding walks over
+// Every benchmark walks over many matrices, 1 GB together and so far beyond any cache, as decoding walks over
 // experts. One iteration is one walk; before each benchmark and between its walks the plain read rate of the same
 // memory is measured, so that a share compares neighbours in time. Medians of the walks. Run with
 // --benchmark_filter=...; names are product/path/shape/rows/threads.
@@ -25,7 +25,7 @@
 namespace qnext {
 namespace {
 
-constexpr int64_t kWorkingSet = int64_t{400} << 20;
+constexpr int64_t kWorkingSet = int64_t{1} << 30;
 
 // Random bytes whose every 16-bit pair is a small finite F16 and a finite BF16: codes, scales and dense weights alike.
 HugeBuffer RandomWeights() {
@@ -56,7 +56,7 @@ class Workbench {
     for (const CpuIsa isa : isas) {
       for (const int threads : cores > 1 ? std::vector<int>{1, cores} : std::vector<int>{1}) {
         for (const Shape shape : {Shape{2048, 512}, Shape{512, 2048}}) {
-          for (const int64_t m : {1, 4, 8, 64, 256}) {
+          for (const int64_t m : {1, 4, 8, 10, 64, 256}) {
             RegisterInt4(isa, shape, m, threads, /*int8_activations=*/true);
             RegisterInt4(isa, shape, m, threads, /*int8_activations=*/false);
           }

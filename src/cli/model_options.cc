@@ -71,7 +71,7 @@ void AddModelOptions(CLI::App& app, ModelFlags& flags) {
       ->type_name("int8|float32")
       ->capture_default_str();
   app.add_option("--cpu-isa", flags.cpu_isa, "CPU code path; auto: the best that passes its known-answer test")
-      ->type_name("auto|generic|avx2|avx-vnni|avx512-vnni|amx-int8")
+      ->type_name("auto|generic|avx2|avx-vnni|avx512-vnni")
       ->capture_default_str();
 }
 
@@ -138,7 +138,7 @@ Status CheckModelFlags(const ModelFlags& flags) {
   }
   if (flags.cpu_isa != "auto" && flags.cpu_isa != kReferenceIsa && !ParseCpuIsa(flags.cpu_isa)) {
     return InvalidArgument(
-        fmt::format("--cpu-isa: auto, generic, avx2, avx-vnni, avx512-vnni or amx-int8, not \"{}\"", flags.cpu_isa));
+        fmt::format("--cpu-isa: auto, generic, avx2, avx-vnni or avx512-vnni, not \"{}\"", flags.cpu_isa));
   }
   return {};
 }

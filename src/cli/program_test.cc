@@ -238,7 +238,7 @@ TEST_F(RealCommandsTest, UsageErrorsAreFoundBeforeAnythingIsLoaded) {
       {{"chat", "--model", "x", "--kv", "int2"}, "--kv: bf16, fp8, int8 or f32, not \"int2\""},
       {{"chat", "--model", "x", "--activations", "int4"}, "--activations: int8 or float32, not \"int4\""},
       {{"chat", "--model", "x", "--cpu-isa", "sse"},
-       "--cpu-isa: auto, generic, avx2, avx-vnni, avx512-vnni or amx-int8, not \"sse\""},
+       "--cpu-isa: auto, generic, avx2, avx-vnni or avx512-vnni, not \"sse\""},
       {{"bench", "--model", "x"}, "bench: the kind must be quick or machine, not \"\""},
       {{"bench", "quick"}, "--model or --synthetic: exactly one of them is needed"},
       {{"bench", "quick", "--url", "localhost"}, "--url: \"localhost\": must begin with http://"},

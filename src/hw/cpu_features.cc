@@ -4,8 +4,6 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #endif
 
 namespace qnext {
@@ -35,17 +33,8 @@ CpuidLeaves ReadLeaves() {
   }
   return leaves;
 }
-
-// Linux saves the eight kilobytes of tile registers only for processes that asked for them (arch_prctl(2),
-// Documentation/arch/x86/xstate.rst).
-bool RequestTileState() {
-  constexpr long kArchReqXcompPerm = 0x1023;
-  constexpr long kXfeatureXtiledata = 18;
-  return ::syscall(SYS_arch_prctl, kArchReqXcompPerm, kXfeatureXtiledata) == 0;
-}
 #else
 CpuidLeaves ReadLeaves() { return {}; }
-bool RequestTileState() { return false; }
 #endif
 
 }  // namespace
@@ -53,7 +42,6 @@ bool RequestTileState() { return false; }
 CpuFeatures DecodeCpuFeatures(const CpuidLeaves& leaves) {
   const bool os_avx = (leaves.xcr0 & 0x6u) == 0x6u;                 // xmm and ymm
   const bool os_avx512 = os_avx && (leaves.xcr0 & 0xe0u) == 0xe0u;  // mask registers, zmm and the upper sixteen
-  const bool os_amx = (leaves.xcr0 & 0x60000u) == 0x60000u;
 
   CpuFeatures features;
   const bool fma = Bit(leaves.leaf1_ecx, 12), avx = Bit(leaves.leaf1_ecx, 28), f16c = Bit(leaves.leaf1_ecx, 29);
@@ -64,15 +52,10 @@ CpuFeatures DecodeCpuFeatures(const CpuidLeaves& leaves) {
   features.avx512 = features.avx2 && os_avx512 && f && dq && bw && vl;
   features.avx512_vnni = features.avx512 && Bit(leaves.leaf7_ecx, 11);
   features.avx512_bf16 = features.avx512 && Bit(leaves.leaf7_1_eax, 5);
-  features.amx_int8 = os_amx && Bit(leaves.leaf7_edx, 24) && Bit(leaves.leaf7_edx, 25);
   return features;
 }
 
-CpuFeatures DetectCpuFeatures() {
-  CpuFeatures features = DecodeCpuFeatures(ReadLeaves());
-  features.amx_int8 = features.amx_int8 && RequestTileState();
-  return features;
-}
+CpuFeatures DetectCpuFeatures() { return DecodeCpuFeatures(ReadLeaves()); }
 
 std::string CpuFeatures::ToString() const {
   std::string text;
@@ -86,7 +69,6 @@ std::string CpuFeatures::ToString() const {
   add(avx512, "avx512");
   add(avx512_vnni, "avx512-vnni");
   add(avx512_bf16, "avx512-bf16");
-  add(amx_int8, "amx-int8");
   return text.empty() ? "none" : text;
 }
 

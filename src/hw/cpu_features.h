@@ -12,7 +12,6 @@ struct CpuFeatures {
   bool avx512 = false;    // F, BW, DQ, VL
   bool avx512_vnni = false;
   bool avx512_bf16 = false;
-  bool amx_int8 = false;  // DetectCpuFeatures has been granted the tile state for all threads of the process
 
   std::string ToString() const;  // "avx2 avx-vnni avx512 avx512-vnni"; "none" without any
 

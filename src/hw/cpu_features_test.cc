@@ -18,14 +18,14 @@ CpuidLeaves Everything() {
 }
 
 TEST(CpuFeatures, NamesEverything) {
-  EXPECT_EQ(DecodeCpuFeatures(Everything()).ToString(), "avx2 avx-vnni avx512 avx512-vnni avx512-bf16 amx-int8");
+  EXPECT_EQ(DecodeCpuFeatures(Everything()).ToString(), "avx2 avx-vnni avx512 avx512-vnni avx512-bf16");
   EXPECT_EQ(DecodeCpuFeatures({}).ToString(), "none");
 }
 
 TEST(CpuFeatures, RegistersThatTheSystemDoesNotSaveDoNotCount) {
   CpuidLeaves leaves = Everything();
   leaves.xcr0 = 0x60007;  // no mask or zmm state
-  EXPECT_EQ(DecodeCpuFeatures(leaves).ToString(), "avx2 avx-vnni amx-int8");
+  EXPECT_EQ(DecodeCpuFeatures(leaves).ToString(), "avx2 avx-vnni");
   leaves.xcr0 = 0x7;
   EXPECT_EQ(DecodeCpuFeatures(leaves).ToString(), "avx2 avx-vnni");
   leaves.xcr0 = 0x3;  // no ymm state
@@ -44,11 +44,11 @@ TEST(CpuFeatures, EachPartOfACombinationIsNeeded) {
   for (const int bit : {16, 17, 30, 31}) {  // F, DQ, BW, VL
     CpuidLeaves leaves = Everything();
     leaves.leaf7_ebx &= ~(1u << bit);
-    EXPECT_EQ(DecodeCpuFeatures(leaves).ToString(), "avx2 avx-vnni amx-int8") << bit;
+    EXPECT_EQ(DecodeCpuFeatures(leaves).ToString(), "avx2 avx-vnni") << bit;
   }
   CpuidLeaves leaves = Everything();
   leaves.leaf7_ecx = 0;
-  EXPECT_EQ(DecodeCpuFeatures(leaves).ToString(), "avx2 avx-vnni avx512 avx512-bf16 amx-int8");
+  EXPECT_EQ(DecodeCpuFeatures(leaves).ToString(), "avx2 avx-vnni avx512 avx512-bf16");
 }
 
 #if defined(__x86_64__)

@@ -68,7 +68,7 @@ void RunDeltaNet(const BlockContext& block, const DeltaNetWeights& weights, int6
                                 .beta = ws.beta.data(),
                                 .key_heads = key_heads,
                                 .value_heads = value_heads};
-  ops.kernels.delta_gates(gates, Range{0, tokens});
+  ParallelItems(ops, tokens, [&](Range part) { ops.kernels.delta_gates(gates, part); });
   if (block.state.drafting()) LogDraft(block, index);
 
   DeltaArgs delta = {.qkv = ws.conv.data(),

@@ -32,6 +32,9 @@ void RunMoe(const BlockContext& block, const MoeWeights& weights, bool forced);
 // ws.hidden += mlp(ws.normed).
 void RunDenseMlp(const BlockContext& block, const MlpWeights& weights);
 
+// ws.hidden += ws.mixed.
+void AddMixed(const BlockContext& block);
+
 // cos and sin of the rotary embedding for positions start .. start+T-1, YaRN and its attention factor included.
 void FillRopeTable(const ModelConfig& config, int64_t start, int64_t tokens, float* cos, float* sin);
 

@@ -128,6 +128,15 @@ bool Model::Impl::ForceExperts(const int32_t* list, int64_t list_offset, int64_t
   return true;
 }
 
+void AddMixed(const BlockContext& block) {
+  const int64_t d = block.config.hidden_size;
+  ParallelItems(block.ops, block.tokens, [&](Range rows) {
+    float* hidden = block.ws.hidden.data();
+    const float* mixed = block.ws.mixed.data();
+    for (int64_t i = rows.begin * d; i < rows.end * d; ++i) hidden[i] += mixed[i];
+  });
+}
+
 void Model::Impl::RunBlock(std::span<const int32_t> ids, SequenceState& state, const ForwardOutputs& outputs,
                            int64_t done, int64_t total) {
   const int64_t tokens = static_cast<int64_t>(ids.size()), d = config.hidden_size, top = config.num_experts_per_token;
@@ -162,7 +171,7 @@ void Model::Impl::RunBlock(std::span<const int32_t> ids, SequenceState& state, c
     } else {
       RunDeltaNet(block, layer.linear_attn, linear_index++);
     }
-    for (int64_t i = 0; i < tokens * d; ++i) hidden[i] += ws->mixed[i];
+    AddMixed(block);
 
     Norm(hidden, layer.post_attention_layernorm, ws->normed.data(), tokens);
     if (config.layer_is_moe[static_cast<size_t>(l)]) {

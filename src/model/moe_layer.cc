@@ -226,7 +226,7 @@ void RunDenseMlp(const BlockContext& block, const MlpWeights& weights) {
   ws.products.clear();
   AddDown(block, weights, ws.mixed.data());
   RunProducts(ops, ws.products, ws.first_item);
-  for (int64_t i = 0; i < block.tokens * block.config.hidden_size; ++i) ws.hidden[i] += ws.mixed[i];
+  AddMixed(block);
 }
 
 }  // namespace qnext

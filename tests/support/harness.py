@@ -23,7 +23,7 @@ import reference  # noqa: E402
 # Tests say so where they want a GPU; without this, a build with the CUDA engine would take one, or say why it did not.
 os.environ.setdefault("QNEXT_DEVICE", "cpu")
 
-CPU_ISAS = ("generic", "avx2", "avx-vnni", "avx512-vnni", "amx-int8", "reference")
+CPU_ISAS = ("generic", "avx2", "avx-vnni", "avx512-vnni", "reference")
 
 # The bounds of docs/numerics.md on whole tensors: ||actual - expected|| / ||expected||.
 LOGITS_FLOAT32 = 1e-4

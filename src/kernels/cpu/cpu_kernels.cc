@@ -21,8 +21,7 @@ struct IsaInfo {
 };
 
 // The best first.
-constexpr std::array<IsaInfo, 5> kIsas = {{
-    {CpuIsa::kAmxInt8, "amx-int8", [](const CpuFeatures& f) { return f.avx512_vnni && f.amx_int8; }},
+constexpr std::array<IsaInfo, 4> kIsas = {{
     {CpuIsa::kAvx512Vnni, "avx512-vnni", [](const CpuFeatures& f) { return f.avx512_vnni; }},
     {CpuIsa::kAvxVnni, "avx-vnni", [](const CpuFeatures& f) { return f.avx_vnni; }},
     {CpuIsa::kAvx2, "avx2", [](const CpuFeatures& f) { return f.avx2; }},
@@ -160,13 +159,6 @@ Kernels Avx512VnniTable() {
   kernels.dense_matmul = DenseMatmul<isa_avx512_vnni::DenseMatmul>;
   return kernels;
 }
-
-Kernels AmxInt8Table() {
-  Kernels kernels = Avx512VnniTable();
-  kernels.name = "amx-int8";
-  kernels.int4_matmul_i8 = Int4MatmulI8<isa_amx_int8::Int4MatmulI8>;
-  return kernels;
-}
 #endif
 
 }  // namespace
@@ -209,10 +201,6 @@ const Kernels& CpuKernels(CpuIsa isa) {
     case CpuIsa::kAvx512Vnni: {
       static const Kernels avx512_vnni = Avx512VnniTable();
       return avx512_vnni;
-    }
-    case CpuIsa::kAmxInt8: {
-      static const Kernels amx_int8 = AmxInt8Table();
-      return amx_int8;
     }
 #else
     default:

@@ -17,10 +17,9 @@ enum class CpuIsa : uint8_t {
   kAvx2,        // AVX2 + FMA + F16C
   kAvxVnni,     // the same with the 256-bit VNNI integer dot product
   kAvx512Vnni,  // AVX-512 F/BW/VL/DQ + VNNI
-  kAmxInt8,     // the same, with the int4 products of many rows in AMX tiles
 };
 
-std::string_view CpuIsaName(CpuIsa isa);  // "generic", "avx2", "avx-vnni", "avx512-vnni", "amx-int8"
+std::string_view CpuIsaName(CpuIsa isa);  // "generic", "avx2", "avx-vnni", "avx512-vnni"
 std::optional<CpuIsa> ParseCpuIsa(std::string_view name);
 
 bool CpuIsaSupported(CpuIsa isa, const CpuFeatures& features);

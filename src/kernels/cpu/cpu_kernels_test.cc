@@ -6,7 +6,7 @@ namespace qnext {
 namespace {
 
 TEST(CpuKernels, NamesRoundTrip) {
-  for (const CpuIsa isa : {CpuIsa::kGeneric, CpuIsa::kAvx2, CpuIsa::kAvxVnni, CpuIsa::kAvx512Vnni, CpuIsa::kAmxInt8}) {
+  for (const CpuIsa isa : {CpuIsa::kGeneric, CpuIsa::kAvx2, CpuIsa::kAvxVnni, CpuIsa::kAvx512Vnni}) {
     EXPECT_EQ(ParseCpuIsa(CpuIsaName(isa)), isa);
   }
   EXPECT_EQ(CpuIsaName(CpuIsa::kAvx512Vnni), "avx512-vnni");
@@ -27,10 +27,6 @@ TEST(CpuKernels, SupportFollowsTheFeatures) {
   features.avx512_vnni = true;
   EXPECT_EQ(SupportedCpuIsas(features).front(), CpuIsa::kAvx512Vnni);
   EXPECT_EQ(SupportedCpuIsas(features).size(), 4u);
-  features.amx_int8 = true;
-  EXPECT_EQ(SupportedCpuIsas(features).front(), CpuIsa::kAmxInt8);
-  features.avx512_vnni = false;  // AMX alone is no path
-  EXPECT_EQ(SupportedCpuIsas(features).front(), CpuIsa::kAvxVnni);
 }
 
 TEST(CpuKernels, SelectsTheBestOrTheWanted) {

@@ -103,7 +103,7 @@ TEST(Int4Matmul, RealShapes) {
   }
 }
 
-// Full and partial blocks of 16 rows, which AMX takes together, at one, several and a ragged number of chunks of
+// Full and partial blocks of rows, at one, several and a ragged number of chunks of
 // inputs.
 TEST(Int4Matmul, ManyRows) {
   uint64_t seed = 100;

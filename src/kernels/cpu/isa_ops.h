@@ -72,8 +72,4 @@ QNEXT_DECLARE_ISA_OPS(isa_avx_vnni)
 QNEXT_DECLARE_ISA_OPS(isa_avx512_vnni)
 #undef QNEXT_DECLARE_ISA_OPS
 
-namespace isa_amx_int8 {
-void Int4MatmulI8(const Int4I8Job& job, int64_t begin, int64_t end);
-}
-
 }  // namespace qnext

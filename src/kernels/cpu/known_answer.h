@@ -14,7 +14,7 @@ namespace qnext::known_answer {
 constexpr int64_t kOut = 24, kIn = 72, kGroupSize = 32, kGroups = 3;
 constexpr int64_t kDenseOut = 18, kDenseIn = 21;
 constexpr int64_t kPatterns = 2;  // distinct activation rows
-constexpr int64_t kRows = 25;     // row r has pattern r % kPatterns; more than a tile of AMX, and no multiple of one
+constexpr int64_t kRows = 25;     // row r has pattern r % kPatterns; several blocks of rows and a part of one
 
 constexpr int64_t Code(int64_t row, int64_t input) { return (row * 7 + input * 5 + row * input % 11) % 16; }
 constexpr int64_t Zero(int64_t row, int64_t group) { return (row * 3 + group * 5 + 1) % 16; }

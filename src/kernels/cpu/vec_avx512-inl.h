@@ -8,7 +8,7 @@ namespace qnext::QNEXT_ISA {
 namespace {
 
 // Activation rows computed together, at most.
-constexpr int kI8MaxRows = 8;
+constexpr int kI8MaxRows = 10;  // a prompt of 512 tokens gives an expert of 512 ten rows
 constexpr int kF32MaxRows = 8;
 constexpr int kDenseMaxRows = 6;
 // Neighbouring int4 tiles, and output rows of a dense matrix, computed together with m activation rows: enough
