@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 
 #include "base/check.h"
@@ -29,8 +30,9 @@ __attribute__((target("avx2"))) uint64_t SumAvx2(const std::byte* p, int64_t byt
     }
   }
   const __m256i sum = _mm256_add_epi64(_mm256_add_epi64(sums[0], sums[1]), _mm256_add_epi64(sums[2], sums[3]));
-  return static_cast<uint64_t>(_mm256_extract_epi64(sum, 0) + _mm256_extract_epi64(sum, 1) +
-                               _mm256_extract_epi64(sum, 2) + _mm256_extract_epi64(sum, 3));
+  uint64_t words[4];
+  std::memcpy(words, &sum, sizeof(words));
+  return words[0] + words[1] + words[2] + words[3];
 }
 #endif
 

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -45,16 +46,30 @@ __attribute__((target("avx2"))) uint64_t SumAvx2(const std::byte* data, int64_t 
     }
   }
   const __m256i sum = _mm256_add_epi64(_mm256_add_epi64(sums[0], sums[1]), _mm256_add_epi64(sums[2], sums[3]));
-  return static_cast<uint64_t>(_mm256_extract_epi64(sum, 0) + _mm256_extract_epi64(sum, 1) +
-                               _mm256_extract_epi64(sum, 2) + _mm256_extract_epi64(sum, 3));
+  uint64_t words[4];
+  std::memcpy(words, &sum, sizeof(words));
+  return words[0] + words[1] + words[2] + words[3];
 }
 #endif
 
-uint64_t SumPiece(const std::byte* data, int64_t bytes) {
+// `prefetch`: ask for each line some pages ahead, which lets some processors read more than their own prefetchers do
+// and others less.
+uint64_t SumPiece(const std::byte* data, int64_t bytes, bool prefetch) {
+  constexpr int64_t kBlock = 4096, kAhead = 4096;
+  uint64_t sum = 0;
+  for (int64_t at = 0; at < bytes; at += kBlock) {
+    if (prefetch && at + kAhead < bytes) {
+      for (int64_t line = 0; line < kBlock; line += 64) __builtin_prefetch(data + at + kAhead + line);
+    }
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") != 0) return SumAvx2(data, bytes);
+    if (__builtin_cpu_supports("avx2") != 0) {
+      sum += SumAvx2(data + at, kBlock);
+      continue;
+    }
 #endif
-  return SumWords(data, bytes);
+    sum += SumWords(data + at, kBlock);
+  }
+  return sum;
 }
 
 void WritePiece(std::byte* to, int64_t bytes) {
@@ -102,7 +117,9 @@ int64_t BytesMoved(MemoryOperation operation, const ProbeMemory& memory) {
   return operation == MemoryOperation::kCopy ? memory.size() / 2 : memory.size();
 }
 
-double MeasureMemory(MemoryOperation operation, ProbeMemory& memory, ThreadPool& pool) {
+namespace {
+
+double MeasurePass(MemoryOperation operation, bool prefetch, ProbeMemory& memory, ThreadPool& pool) {
   const int64_t bytes = BytesMoved(operation, memory);
   std::atomic<uint64_t> sink{0};  // keeps the reads from being optimised away
   const auto start = std::chrono::steady_clock::now();
@@ -111,7 +128,7 @@ double MeasureMemory(MemoryOperation operation, ProbeMemory& memory, ThreadPool&
     const int64_t size = pieces.size() * kPiece;
     switch (operation) {
       case MemoryOperation::kRead:
-        sink.fetch_add(SumPiece(at, size), std::memory_order_relaxed);
+        sink.fetch_add(SumPiece(at, size, prefetch), std::memory_order_relaxed);
         break;
       case MemoryOperation::kWrite:
         WritePiece(at, size);
@@ -123,6 +140,14 @@ double MeasureMemory(MemoryOperation operation, ProbeMemory& memory, ThreadPool&
   });
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   return static_cast<double>(bytes) / elapsed.count();
+}
+
+}  // namespace
+
+double MeasureMemory(MemoryOperation operation, ProbeMemory& memory, ThreadPool& pool) {
+  const double rate = MeasurePass(operation, /*prefetch=*/false, memory, pool);
+  if (operation != MemoryOperation::kRead) return rate;
+  return std::max(rate, MeasurePass(operation, /*prefetch=*/true, memory, pool));
 }
 
 std::vector<double> MeasureMemory(MemoryOperation operation, ProbeMemory& memory, ThreadPool& pool, int repeats) {

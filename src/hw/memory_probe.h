@@ -30,7 +30,7 @@ class ProbeMemory {
 };
 
 enum class MemoryOperation {
-  kRead,   // plain loads of all of it
+  kRead,   // loads of all of it: the faster of two passes, without and with software prefetch
   kWrite,  // stores past the caches to all of it
   kCopy,   // the first half to the second, stores past the caches
 };
