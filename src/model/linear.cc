@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "kernels/gate_up.h"
 
 namespace qnext {
 
@@ -104,7 +105,19 @@ namespace {
 
 void RunItems(const OpContext& context, const Product& product, Range items) {
   const Linear& weight = *product.weight;
-  if (!weight.is_int4()) {
+  if (product.up != nullptr) {
+    GateUp(context.kernels,
+           {.gate = weight.int4,
+            .up = product.up->int4,
+            .x_gate = product.input.int8,
+            .x_up = product.up_input.int8,
+            .gate_y = product.y,
+            .up_y = product.up_y,
+            .activated = product.activated,
+            .m = product.input.rows,
+            .y_stride = product.y_stride},
+           items);
+  } else if (!weight.is_int4()) {
     context.kernels.dense_matmul({.x = product.input.x,
                                   .weight = weight.dense,
                                   .dtype = weight.dtype,
@@ -138,7 +151,7 @@ void RunItems(const OpContext& context, const Product& product, Range items) {
 void RunProducts(const OpContext& context, std::span<const Product> products, std::span<int64_t> first_item) {
   QNEXT_CHECK(first_item.size() > products.size(), "scratch for one more than the products");
   first_item[0] = 0;
-  for (size_t i = 0; i < products.size(); ++i) first_item[i + 1] = first_item[i] + products[i].weight->items();
+  for (size_t i = 0; i < products.size(); ++i) first_item[i + 1] = first_item[i] + products[i].items();
   const int64_t total = first_item[products.size()];
   // Parts small enough to share the tail among the threads, large enough to stream.
   const int64_t grain = std::max<int64_t>(1, total / (8 * context.pool.threads()));

@@ -41,12 +41,19 @@ struct LinearInput {
   LinearInput From(int64_t first, int64_t count) const;
 };
 
-// One product of a batch: y = input · weightᵀ.
+// One product of a batch: y = input · weightᵀ. With `up`, the first half of an MLP: weight is gate_proj, y and up_y are
+// scratch, and the result is `activated`, what down_proj reads (kernels/gate_up.h).
 struct Product {
   const Linear* weight = nullptr;
   LinearInput input;
   float* y = nullptr;
   int64_t y_stride = 0;
+  const Linear* up = nullptr;
+  LinearInput up_input = {};
+  float* up_y = nullptr;
+  Int8Rows activated = {};
+
+  int64_t items() const { return up != nullptr ? CeilDiv(weight->out, kInt4BlockInputs) : weight->items(); }
 };
 
 // Everything an op of the forward pass needs besides its data. Passed by reference, owned by the model.
@@ -106,7 +113,7 @@ class InputCache {
   size_t used_ = 0;
 };
 
-// Runs all products as one parallel loop over their output tiles. `first_item` is scratch of products.size() + 1.
+// Runs all products as one parallel loop over their items. `first_item` is scratch of products.size() + 1.
 void RunProducts(const OpContext& context, std::span<const Product> products, std::span<int64_t> first_item);
 
 }  // namespace qnext

@@ -72,9 +72,35 @@ LinearInput PairRows(const BlockContext& block, const Linear& linear, InputBuffe
   return PreparedRows(block.ops, linear, buffer, first, rows);
 }
 
-// gate = silu(gate) * up for row `row`, and its prepared form for `down` where that needs one.
-void Activate(const OpContext& ops, const Linear& down, float* gate, const float* up, int64_t row,
+// Whether gate, up, activation and quantization of this MLP run as one op.
+bool IsFused(const OpContext& ops, const MlpWeights& mlp) {
+  return ops.activations == Activations::kInt8 && mlp.gate_proj.is_int4() && mlp.up_proj.is_int4() &&
+         mlp.down_proj.is_int4() && mlp.down_proj.permutation.empty();
+}
+
+// Adds the first half of an MLP over `rows` rows to the batch of products: fused, or gate_proj and up_proj alone.
+void AddGateUp(const BlockContext& block, const MlpWeights& mlp, const LinearInput& gate_input,
+               const LinearInput& up_input, float* gate, float* up, InputBuffer& down_input, int64_t first) {
+  const int64_t width = mlp.gate_proj.out;
+  Product product = {.weight = &mlp.gate_proj, .input = gate_input, .y = gate + first * width, .y_stride = width};
+  if (IsFused(block.ops, mlp)) {
+    product.up = &mlp.up_proj;
+    product.up_input = up_input;
+    product.up_y = up + first * width;
+    product.activated = down_input.int8(mlp.down_proj.in_padded(), first);
+    block.ws.products.push_back(product);
+    return;
+  }
+  block.ws.products.push_back(product);
+  block.ws.products.push_back({.weight = &mlp.up_proj, .input = up_input, .y = up + first * width, .y_stride = width});
+}
+
+// gate = silu(gate) * up for row `row`, and its prepared form for down_proj where that needs one. Nothing where the
+// product did it.
+void Activate(const OpContext& ops, const MlpWeights& mlp, float* gate, const float* up, int64_t row,
               InputBuffer& prepared) {
+  if (IsFused(ops, mlp)) return;
+  const Linear& down = mlp.down_proj;
   const int64_t width = down.in;
   float* h = gate + row * width;
   ops.kernels.silu_mul({.gate = h, .up = up + row * width, .out = h, .dim = width}, Range{0, 1});
@@ -90,15 +116,11 @@ LinearInput ActivatedRows(const OpContext& ops, const Linear& down, float* gate,
 // Adds gate_proj and up_proj of one MLP over all tokens to the batch of products.
 void AddGateUp(const BlockContext& block, const MlpWeights& mlp) {
   Workspace& ws = block.ws;
-  const auto add = [&](const Linear& linear, float* y) {
-    ws.products.push_back(
-        {.weight = &linear,
-         .input = ws.inputs.Get(block.ops, linear, ws.normed.data(), block.tokens, block.config.hidden_size),
-         .y = y,
-         .y_stride = linear.out});
+  const auto input = [&](const Linear& linear) {
+    return ws.inputs.Get(block.ops, linear, ws.normed.data(), block.tokens, block.config.hidden_size);
   };
-  add(mlp.gate_proj, ws.mlp_gate.data());
-  add(mlp.up_proj, ws.mlp_up.data());
+  AddGateUp(block, mlp, input(mlp.gate_proj), input(mlp.up_proj), ws.mlp_gate.data(), ws.mlp_up.data(),
+            ws.mlp_down_input, 0);
 }
 
 void AddDown(const BlockContext& block, const MlpWeights& mlp, float* y) {
@@ -116,7 +138,7 @@ void RunMoe(const BlockContext& block, const MoeWeights& weights, bool forced) {
   const ModelConfig& c = block.config;
   const OpContext& ops = block.ops;
   Workspace& ws = block.ws;
-  const int64_t tokens = block.tokens, top = c.num_experts_per_token, width = c.moe_intermediate_size;
+  const int64_t tokens = block.tokens, top = c.num_experts_per_token;
   const int64_t pairs = tokens * top;
   const bool shared = c.shared_expert_intermediate_size > 0;
 
@@ -137,7 +159,7 @@ void RunMoe(const BlockContext& block, const MoeWeights& weights, bool forced) {
   ParallelItems(ops, tokens, [&](Range part) { ops.kernels.router(router, part); });
   GroupByExpert(c, tokens, ws);
 
-  // gate and up of every chosen expert and of the shared expert: one parallel loop.
+  // The first half of every chosen expert and of the shared expert: one parallel loop.
   const bool one_row =
       tokens == 1 && std::ranges::all_of(ws.experts.span().first(static_cast<size_t>(top)), [&](int32_t e) {
         const MlpWeights& expert = weights.experts[static_cast<size_t>(e)];
@@ -148,20 +170,20 @@ void RunMoe(const BlockContext& block, const MoeWeights& weights, bool forced) {
     if (weights.separate_up) GatherPairs(block, weights, &MlpWeights::up_proj, ws.pair_up_input);
   }
   ws.products.clear();
+  bool all_fused = !shared || IsFused(ops, weights.shared_expert);
   for (int64_t e = 0; e < c.num_experts; ++e) {
     const int64_t first = ws.expert_begin[static_cast<size_t>(e)];
     const int64_t rows = ws.expert_begin[static_cast<size_t>(e) + 1] - first;
     if (rows == 0) continue;
     const MlpWeights& expert = weights.experts[static_cast<size_t>(e)];
-    const auto add = [&](const Linear& linear, InputBuffer& buffer, float* y) {
-      ws.products.push_back({.weight = &linear,
-                             .input = one_row ? ws.inputs.Get(ops, linear, ws.normed.data(), 1, c.hidden_size)
-                                              : PairRows(block, linear, buffer, first, rows),
-                             .y = y + first * width,
-                             .y_stride = width});
+    const auto input = [&](const Linear& linear, InputBuffer& buffer) {
+      return one_row ? ws.inputs.Get(ops, linear, ws.normed.data(), 1, c.hidden_size)
+                     : PairRows(block, linear, buffer, first, rows);
     };
-    add(expert.gate_proj, ws.pair_gate_input, ws.pair_gate.data());
-    add(expert.up_proj, weights.separate_up ? ws.pair_up_input : ws.pair_gate_input, ws.pair_up.data());
+    AddGateUp(block, expert, input(expert.gate_proj, ws.pair_gate_input),
+              input(expert.up_proj, weights.separate_up ? ws.pair_up_input : ws.pair_gate_input), ws.pair_gate.data(),
+              ws.pair_up.data(), ws.pair_down_input, first);
+    all_fused = all_fused && IsFused(ops, expert);
   }
   if (shared) {
     AddGateUp(block, weights.shared_expert);
@@ -173,17 +195,18 @@ void RunMoe(const BlockContext& block, const MoeWeights& weights, bool forced) {
   }
   RunProducts(ops, ws.products, ws.first_item);
 
-  ParallelItems(ops, pairs + (shared ? tokens : 0), [&](Range part) {
-    for (int64_t row = part.begin; row < part.end; ++row) {
-      if (row < pairs) {
-        const Linear& down = weights.experts[static_cast<size_t>(ws.pair_experts[row])].down_proj;
-        Activate(ops, down, ws.pair_gate.data(), ws.pair_up.data(), row, ws.pair_down_input);
-      } else {
-        Activate(ops, weights.shared_expert.down_proj, ws.mlp_gate.data(), ws.mlp_up.data(), row - pairs,
-                 ws.mlp_down_input);
+  if (!all_fused) {
+    ParallelItems(ops, pairs + (shared ? tokens : 0), [&](Range part) {
+      for (int64_t row = part.begin; row < part.end; ++row) {
+        if (row < pairs) {
+          const MlpWeights& expert = weights.experts[static_cast<size_t>(ws.pair_experts[row])];
+          Activate(ops, expert, ws.pair_gate.data(), ws.pair_up.data(), row, ws.pair_down_input);
+        } else {
+          Activate(ops, weights.shared_expert, ws.mlp_gate.data(), ws.mlp_up.data(), row - pairs, ws.mlp_down_input);
+        }
       }
-    }
-  });
+    });
+  }
 
   ws.products.clear();
   for (int64_t e = 0; e < c.num_experts; ++e) {
@@ -220,7 +243,7 @@ void RunDenseMlp(const BlockContext& block, const MlpWeights& weights) {
   RunProducts(ops, ws.products, ws.first_item);
   ParallelItems(ops, block.tokens, [&](Range part) {
     for (int64_t row = part.begin; row < part.end; ++row) {
-      Activate(ops, weights.down_proj, ws.mlp_gate.data(), ws.mlp_up.data(), row, ws.mlp_down_input);
+      Activate(ops, weights, ws.mlp_gate.data(), ws.mlp_up.data(), row, ws.mlp_down_input);
     }
   });
   ws.products.clear();
