@@ -134,9 +134,8 @@ class Golden:
         harness.check_close(self.suite, f"{name} against one-shot", rows, np.zeros(0) if plain is None else plain, limit)
 
     def kv_types(self):
-        kinds = [("float32", "bf16", harness.LOGITS_KV_BF16), ("int8", "bf16", harness.LOGITS_INT8)]
-        if self.device == "cuda":
-            kinds.append(("int8", "int8", harness.LOGITS_INT8))
+        kinds = (("float32", "bf16", harness.LOGITS_KV_BF16), ("float32", "int8", harness.LOGITS_KV_INT8), ("float32", "fp8", harness.LOGITS_KV_FP8),
+                 ("int8", "bf16", harness.LOGITS_INT8), ("int8", "int8", harness.LOGITS_INT8))
         for activations, kv, limit in (kind for kind in kinds if kind[0] in self.activations):
             for case in self.cases:
                 name = f"prompt {case.number} {activations} kv {kv}"

@@ -29,6 +29,8 @@ CPU_ISAS = ("generic", "avx2", "avx-vnni", "avx512-vnni", "reference")
 LOGITS_FLOAT32 = 1e-4
 LOGITS_INT8 = 2.5e-2
 LOGITS_KV_BF16 = 5e-3
+LOGITS_KV_INT8 = 2e-2
+LOGITS_KV_FP8 = 6.5e-2
 # One layer's update (output minus input) with the input and the expert choice forced.
 LAYER_FLOAT32 = 2e-5
 LAYER_INT8 = 2.5e-2
