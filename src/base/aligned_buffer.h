@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <new>
 #include <span>
 #include <type_traits>
 
@@ -14,7 +15,8 @@
 
 namespace qnext {
 
-// `size` elements of T, aligned to 64 bytes, zeroed. Sized once; move-only. Thread-compatible.
+// `size` elements of T, aligned to 64 bytes, zeroed. Sized once; move-only. Thread-compatible. Throws std::bad_alloc as a
+// vector does.
 template <typename T>
 class AlignedBuffer {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -26,7 +28,7 @@ class AlignedBuffer {
     if (size == 0) return;
     const size_t bytes = static_cast<size_t>(RoundUp(size * static_cast<int64_t>(sizeof(T)), 64));
     data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
-    QNEXT_CHECK(data_ != nullptr, "out of memory");
+    if (data_ == nullptr) throw std::bad_alloc();
     std::byte* raw = reinterpret_cast<std::byte*>(data_.get());
     std::fill(raw, raw + bytes, std::byte{0});
   }

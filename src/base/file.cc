@@ -13,7 +13,8 @@
 namespace qnext {
 
 Result<File> File::Open(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without O_NONBLOCK a named pipe would be waited for; regular files ignore it.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) {
     const int error = errno;
     return NotFound(fmt::format("{}: cannot be opened: {}", path, std::strerror(error)));

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 
@@ -47,12 +48,19 @@ ThreadPool::ThreadPool(ThreadPoolOptions options) : options_(std::move(options))
   QNEXT_CHECK(options_.threads >= 1, "a thread pool needs at least the calling thread");
   workers_.reserve(static_cast<size_t>(options_.threads - 1));
   for (int i = 1; i < options_.threads; ++i) {
-    workers_.emplace_back([this, i] { Worker(i); });
+    try {
+      workers_.emplace_back([this, i] { Worker(i); });
+    } catch (...) {
+      StopWorkers();
+      throw;
+    }
     PinTo(workers_.back().native_handle(), options_.cpus, static_cast<size_t>(i));
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { StopWorkers(); }
+
+void ThreadPool::StopWorkers() {
   stop_ = true;
   generation_.fetch_add(1, std::memory_order_seq_cst);
   generation_.notify_all();
@@ -83,13 +91,23 @@ void ThreadPool::ParallelFor(int64_t items, int64_t grain, Body body) {
     if (left != 0) running_.wait(left, std::memory_order_acquire);
   }
   body_ = nullptr;
+  if (failed_.load(std::memory_order_relaxed)) {
+    failed_.store(false, std::memory_order_relaxed);
+    std::rethrow_exception(std::exchange(failure_, nullptr));
+  }
 }
 
 void ThreadPool::RunParts(int thread) {
-  for (;;) {
-    const int64_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
-    if (begin >= items_) return;
-    (*body_)(Range{begin, std::min(items_, begin + grain_)}, thread);
+  try {
+    for (;;) {
+      const int64_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
+      if (begin >= items_) return;
+      (*body_)(Range{begin, std::min(items_, begin + grain_)}, thread);
+    }
+  } catch (...) {
+    next_.store(items_, std::memory_order_relaxed);
+    // The end of the loop, which ParallelFor awaits, publishes this to it.
+    if (!failed_.exchange(true, std::memory_order_relaxed)) failure_ = std::current_exception();
   }
 }
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <thread>
 #include <vector>
 
@@ -26,6 +27,7 @@ struct ThreadPoolOptions {
 // allocation per call.
 class ThreadPool {
  public:
+  // Throws std::system_error where the system starts no more threads; those already started are gone then.
   explicit ThreadPool(ThreadPoolOptions options);
   explicit ThreadPool(int threads) : ThreadPool(ThreadPoolOptions{.threads = threads}) {}
   ~ThreadPool();
@@ -36,7 +38,8 @@ class ThreadPool {
 
   // Calls body(part, thread) for disjoint parts that together cover [0, items), each of at most `grain` items, and
   // returns when all are done. Parts are handed out on demand; `thread` is in [0, threads()) and no two calls with the
-  // same `thread` run at once. Results must not depend on which thread ran which part.
+  // same `thread` run at once. Results must not depend on which thread ran which part. An exception that a body throws
+  // ends the loop early and comes out of this call; of several, one.
   void ParallelFor(int64_t items, int64_t grain, FunctionRef<void(Range part, int thread)> body);
 
   // Pins the calling thread to the first of options.cpus; the thread that will call ParallelFor does this once.
@@ -46,6 +49,7 @@ class ThreadPool {
   using Body = FunctionRef<void(Range, int)>;
 
   void Worker(int thread);
+  void StopWorkers();
   void RunParts(int thread);
 
   const ThreadPoolOptions options_;
@@ -57,6 +61,8 @@ class ThreadPool {
   int64_t items_ = 0;
   int64_t grain_ = 1;
   bool stop_ = false;
+  std::atomic<bool> failed_{false};
+  std::exception_ptr failure_;  // of the body that raised failed_
 
   // Apart from each other, because all threads poll or change them.
   alignas(64) std::atomic<uint32_t> generation_{0};  // counts loops; every worker joins each loop once

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/json_guard.h"
 #include "bench/sse_parser.h"
 #include "bench/stream_timing.h"
 
@@ -22,7 +23,11 @@ constexpr int64_t kPromptSlack = 3;
 // Prompts begin alike with a word, and perhaps with what a tokenizer puts before it; a cache may know that much.
 constexpr int64_t kCachedSlack = 4;
 
-Json Parse(std::string_view text) { return Json::parse(text, nullptr, /*allow_exceptions=*/false); }
+// What a server sends is no more trusted than a file: too deep is like not JSON at all.
+Json Parse(std::string_view text) {
+  if (!CheckJsonLimits(text).ok()) return Json(Json::value_t::discarded);
+  return Json::parse(text, nullptr, /*allow_exceptions=*/false);
+}
 
 // A member of an object, or null.
 const Json* Member(const Json& object, const char* key) {

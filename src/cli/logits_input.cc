@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/json_guard.h"
 #include "checkpoint/safetensors.h"
 
 namespace qnext {
@@ -16,6 +17,7 @@ using Json = nlohmann::json;
 
 Result<Json> ReadJson(const std::string& path) {
   QNEXT_ASSIGN_OR_RETURN(const std::string text, ReadFileToString(path));
+  QNEXT_RETURN_IF_ERROR(CheckJsonLimits(text, {.max_bytes = int64_t{1} << 30}).WithContext(path));
   Json json = Json::parse(text, /*cb=*/nullptr, /*allow_exceptions=*/false);
   if (!json.is_array()) return InvalidArgument(path + ": is not a JSON array");
   return json;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <new>
 #include <utility>
 
 #include "cli/help_formatter.h"
@@ -134,6 +135,8 @@ int RunProgram(const std::vector<std::string>& arguments, const Environment& env
     }
     if (!line.error.empty()) report(line.error);
     return line.exit_code;
+  } catch (const std::bad_alloc&) {
+    report("out of memory");
   } catch (const std::exception& error) {
     report(error.what());
   } catch (...) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/json_guard.h"
 
 namespace qnext {
 namespace {
@@ -59,6 +60,7 @@ ChatFormat::ChatFormat(ChatTemplate compiled, SpecialTokens tokens, std::string 
 
 Result<ChatFormat::FolderFormat> ChatFormat::ParseTokenizerConfig(const std::string& text, const std::string& path) {
   FolderFormat format;
+  QNEXT_RETURN_IF_ERROR(CheckJsonLimits(text).WithContext(path));
   const Json config = Json::parse(text, /*cb=*/nullptr, /*allow_exceptions=*/false);
   if (!config.is_object()) return Corrupt(path + ": is not a JSON object");
   format.tokens = {.bos = TokenString(config, "bos_token"),

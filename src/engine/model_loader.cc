@@ -1,10 +1,15 @@
 #include "engine/model_loader.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
+#include <new>
+#include <system_error>
 #include <utility>
 
 #include "checkpoint/checkpoint.h"
 #include "engine/device.h"
+#include "hw/available_memory.h"
 #include "hw/cpu_features.h"
 
 namespace qnext {
@@ -48,6 +53,16 @@ Result<const Kernels*> ChooseKernels(const ModelLoadOptions& options) {
   return SelectCpuKernels(DetectCpuFeatures(), options.isa);
 }
 
+// Refuses before anything is read what would end in swapping, or in the kernel's choice of a victim. Packed weights take
+// as many bytes as stored ones, within a percent.
+Status CheckMemory(int64_t weight_bytes) {
+  const AvailableMemory available = GetAvailableMemory();
+  if (weight_bytes <= available.bytes) return {};
+  return ResourceExhausted(fmt::format("the weights need {} bytes of RAM ({:.2f} GiB), and {} has {} ({:.2f} GiB) left",
+                                       weight_bytes, static_cast<double>(weight_bytes) / (1 << 30), available.limit,
+                                       available.bytes, static_cast<double>(available.bytes) / (1 << 30)));
+}
+
 }  // namespace
 
 Result<LoadedModel> LoadedModel::Load(const ModelLoadOptions& options, const ModelConfig& config,
@@ -61,19 +76,27 @@ Result<LoadedModel> LoadedModel::Load(const ModelLoadOptions& options, const Mod
     loaded.routing_ = std::make_unique<ForcedRouting>(options.routing, config, options.synthetic_seed);
     model.routing = loaded.routing_.get();
   }
-  const auto start_pool = [&] {
-    loaded.pool_ = std::make_unique<ThreadPool>(options.threads);
+  const auto start_pool = [&]() -> Status {
+    try {
+      loaded.pool_ = std::make_unique<ThreadPool>(options.threads);
+    } catch (const std::system_error& error) {
+      return ResourceExhausted(
+          fmt::format("threads: the system does not start {}: {}", options.threads.threads, error.code().message()));
+    }
     loaded.pool_->PinCallingThread();
+    return {};
   };
   if (synthetic) {
-    start_pool();
     const SyntheticCheckpoint source(config, options.synthetic_seed);
+    QNEXT_RETURN_IF_ERROR(CheckMemory(source.total_bytes()));
+    QNEXT_RETURN_IF_ERROR(start_pool());
     QNEXT_ASSIGN_OR_RETURN(loaded.model_,
                            Model::LoadFrom(source, config, model, *loaded.kernels_, *loaded.pool_, progress));
     return loaded;
   }
   QNEXT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.folder));
-  start_pool();
+  QNEXT_RETURN_IF_ERROR(CheckMemory(CheckpointSource(checkpoint).total_bytes()).WithContext(options.folder));
+  QNEXT_RETURN_IF_ERROR(start_pool());
   QNEXT_ASSIGN_OR_RETURN(loaded.model_,
                          Model::Load(checkpoint, config, model, *loaded.kernels_, *loaded.pool_, progress));
   return loaded;
@@ -92,8 +115,10 @@ std::optional<Device> ParseDevice(std::string_view name) {
   return std::nullopt;
 }
 
-Result<LoadedLanguageModel> LoadLanguageModel(const ModelLoadOptions& options, const ModelConfig& config,
-                                              const SequenceLimits& limits, const LoadProgressCallback& progress) {
+namespace {
+
+Result<LoadedLanguageModel> LoadOnADevice(const ModelLoadOptions& options, const ModelConfig& config,
+                                          const SequenceLimits& limits, const LoadProgressCallback& progress) {
   std::string fallback;
   if (options.device == Device::kCuda || (options.device == Device::kAuto && HasCudaEngine())) {
     Result<LoadedLanguageModel> loaded = LoadCudaLanguageModel(options, config, limits, progress);
@@ -113,6 +138,17 @@ Result<LoadedLanguageModel> LoadLanguageModel(const ModelLoadOptions& options, c
                   .simulated_routing = DescribeRouting(loaded.routing(), config)};
   return LoadedLanguageModel{.model = std::make_unique<CpuLanguageModel>(std::move(loaded), limits.context),
                              .info = std::move(info)};
+}
+
+}  // namespace
+
+Result<LoadedLanguageModel> LoadLanguageModel(const ModelLoadOptions& options, const ModelConfig& config,
+                                              const SequenceLimits& limits, const LoadProgressCallback& progress) {
+  try {
+    return LoadOnADevice(options, config, limits, progress);
+  } catch (const std::bad_alloc&) {
+    return ResourceExhausted("the system has no memory for the model's weights and buffers");
+  }
 }
 
 }  // namespace qnext

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <new>
 
 #include "base/check.h"
 
@@ -79,8 +80,13 @@ Status SequenceState::Reserve(int64_t tokens) {
     return ResourceExhausted(fmt::format("{} tokens do not fit into the context of {}", tokens, max_tokens_));
   }
   const size_t pages = static_cast<size_t>(CeilDiv(tokens, kKvPageTokens));
-  while (pages_.size() < pages)
-    SetPage(pages_.size(), std::make_shared<AlignedBuffer<std::byte>>(layout_.page_bytes()));
+  try {
+    while (pages_.size() < pages) {
+      SetPage(pages_.size(), std::make_shared<AlignedBuffer<std::byte>>(layout_.page_bytes()));
+    }
+  } catch (const std::bad_alloc&) {
+    return ResourceExhausted(fmt::format("the system has no memory for the KV cache of {} tokens", tokens));
+  }
   return Status();
 }
 

@@ -1,10 +1,10 @@
 #include "model/weight_arena.h"
 
+#include <fmt/format.h>
 #include <sys/mman.h>
 
 #include <algorithm>
 
-#include "base/check.h"
 #include "base/range.h"
 
 namespace qnext {
@@ -19,13 +19,15 @@ WeightArena::~WeightArena() {
   for (const Mapping& mapping : mappings_) ::munmap(mapping.data, static_cast<size_t>(mapping.bytes));
 }
 
-std::byte* WeightArena::Allocate(int64_t bytes) {
+Result<std::byte*> WeightArena::Allocate(int64_t bytes) {
   const int64_t rounded = RoundUp(std::max<int64_t>(bytes, 1), 64);
   std::lock_guard lock(mutex_);
   if (rounded > left_) {
     const int64_t size = RoundUp(std::max(rounded, kMappingBytes), int64_t{2} << 20);
     void* data = ::mmap(nullptr, static_cast<size_t>(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    QNEXT_CHECK(data != MAP_FAILED, "the system has no memory for the weights");
+    if (data == MAP_FAILED) {
+      return ResourceExhausted(fmt::format("the system has no memory for weights beyond the {} bytes loaded", allocated_));
+    }
     ::madvise(data, static_cast<size_t>(size), MADV_HUGEPAGE);  // advice: plain pages work too, only slower
     mappings_.push_back({static_cast<std::byte*>(data), size});
     next_ = static_cast<std::byte*>(data);
@@ -39,7 +41,7 @@ std::byte* WeightArena::Allocate(int64_t bytes) {
 }
 
 Result<WeightPiece> WeightArena::Begin(const WeightId& /*id*/, int64_t bytes) {
-  std::byte* data = Allocate(bytes);
+  QNEXT_ASSIGN_OR_RETURN(std::byte* data, Allocate(bytes));
   return WeightPiece{.staging = data, .place = data, .bytes = bytes};
 }
 

@@ -10,7 +10,7 @@
 
 namespace qnext {
 
-// Pieces live as long as the arena. Thread-safe. An allocation that the system refuses ends the process (QNEXT_CHECK).
+// Pieces live as long as the arena. Thread-safe. 
 class WeightArena final : public WeightMemory {
  public:
   WeightArena() = default;
@@ -18,8 +18,8 @@ class WeightArena final : public WeightMemory {
   WeightArena(const WeightArena&) = delete;
   WeightArena& operator=(const WeightArena&) = delete;
 
-  // `bytes` zeroed bytes on a multiple of 64.
-  std::byte* Allocate(int64_t bytes);
+  // `bytes` zeroed bytes on a multiple of 64; kResourceExhausted where the system refuses.
+  Result<std::byte*> Allocate(int64_t bytes);
   int64_t allocated_bytes() const;
 
   // Pieces are written where they stay.

@@ -11,6 +11,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/json_guard.h"
 #include "text/byte_level.h"
 
 namespace qnext {
@@ -281,6 +282,7 @@ Result<TokenizerSpec> ReadRoot(json* document) {
 }  // namespace
 
 Result<TokenizerSpec> ReadTokenizerSpec(const std::string& json_text) {
+  QNEXT_RETURN_IF_ERROR(CheckJsonLimits(json_text));
   json root;
   try {
     root = json::parse(json_text);
