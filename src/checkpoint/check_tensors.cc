@@ -91,8 +91,9 @@ class TensorChecker {
     }
     if (!expected.may_be_quantized) {
       TakeAll(module);
-      problems_.push_back(fmt::format("{}: expected .weight {}, found GPTQ tensors, though it is never quantized",
-                                      module, expected.shape.ToString()));
+      problems_.push_back(fmt::format(
+          "{}: expected .weight {}, found GPTQ tensors, though {}", module, expected.shape.ToString(),
+          module == "lm_head" ? "quantization_config does not say lm_head: true" : "it is never quantized"));
       return;
     }
     if (!config_.quantization.has_value()) {

@@ -102,6 +102,11 @@ Result<Checkpoint> Checkpoint::Open(const std::string& folder) {
     return Corrupt(fmt::format("{}: names {} tensors that are not where it says: {}", index_path, misplaced.size(),
                                List(misplaced)));
   }
+  std::set<std::string_view> listed;
+  for (const IndexEntry& entry : index) listed.insert(entry.tensor);
+  for (const auto& [name, entry] : checkpoint.tensors_) {
+    if (!listed.contains(name)) checkpoint.unlisted_.push_back(name);
+  }
   return checkpoint;
 }
 

@@ -32,6 +32,8 @@ class Checkpoint {
   const std::map<std::string, Entry, std::less<>>& tensors() const { return tensors_; }
   const std::vector<SafetensorsFile>& shards() const { return shards_; }  // by name
   const std::string& folder() const { return folder_; }
+  // Tensors that a shard holds and the index does not name. They are read all the same.
+  const std::vector<std::string>& unlisted() const { return unlisted_; }
 
   // Reads a tensor's bytes; `out` must have exactly info.bytes. The tensor must be one of ours.
   Status Read(const Entry& entry, std::span<std::byte> out) const;
@@ -44,6 +46,7 @@ class Checkpoint {
   std::string folder_;
   std::vector<SafetensorsFile> shards_;
   std::map<std::string, Entry, std::less<>> tensors_;
+  std::vector<std::string> unlisted_;
 };
 
 }  // namespace qnext

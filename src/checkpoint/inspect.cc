@@ -98,13 +98,18 @@ std::vector<std::string> GatherWarnings(const InspectReport& report, const Check
     if (!quantization.defaults().symmetric && quantization.format() == GptqFormat::kV1) {
       warnings.push_back(
           "asymmetric quantization in checkpoint_format \"gptq\": writers disagree about a stored zero point of 15; "
-          "it is read as 0");
+          "where there is one (loading counts them), it is read as 0");
     }
     for (const InspectReport::ModuleClassInfo& info : report.classes) {
       if (info.quantized > 0 || !info.covered) continue;
       warnings.push_back(fmt::format(
           "{}: no module is quantized although no rule of the quantization configuration leaves them out", info.name));
     }
+  }
+  if (const std::vector<std::string>& unlisted = checkpoint.unlisted(); !unlisted.empty()) {
+    warnings.push_back(
+        fmt::format("model.safetensors.index.json: does not name {} tensors that its shards hold, {} among them",
+                    unlisted.size(), unlisted.front()));
   }
   const bool has_mtp = std::any_of(checkpoint.tensors().begin(), checkpoint.tensors().end(),
                                    [](const auto& tensor) { return IsMtpTensor(tensor.first); });

@@ -61,13 +61,16 @@ class HeaderReader {
   bool key(std::string& value) {
     if (place_ == Place::kHeader) {
       tensor_ = TensorInfo();
+      if (value.size() > kMostNameBytes) {
+        return Fail(fmt::format("\"{}…\": a tensor's name of {} bytes", value.substr(0, 64), value.size()));
+      }
       tensor_.name = std::move(value);
       return true;
     }
     if (place_ == Place::kMetadata) return true;
     field_ = std::move(value);
     const unsigned bit = FieldBit(field_);
-    if (bit == 0) return Fail(fmt::format("\"{}\" is not a field of a tensor", field_));
+    if (bit == 0) return Fail(fmt::format("\"{}\" is not a field of a tensor", field_.substr(0, 64)));
     if ((seen_ & bit) != 0) return Fail(fmt::format("{}: occurs twice", field_));
     seen_ |= bit;
     return true;
@@ -115,6 +118,7 @@ class HeaderReader {
 
  private:
   enum class Place { kOutside, kHeader, kMetadata, kTensor, kNumbers };
+  static constexpr size_t kMostNameBytes = 1024;  // so that messages stay readable; real names have under 100
   static constexpr unsigned kDType = 1, kShape = 2, kOffsets = 4;
 
   static unsigned FieldBit(std::string_view field) {

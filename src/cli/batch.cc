@@ -51,7 +51,7 @@ class BatchCommand : public Command {
 
   Status Run() override {
     QNEXT_ASSIGN_OR_RETURN(const std::string text, ReadFileToString(in_));
-    QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(model_));
+    QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(model_, /*chats=*/true));
     const std::unique_ptr<std::FILE, CloseFile> out(std::fopen(out_.c_str(), "wbe"));
     if (out == nullptr) return Internal(fmt::format("{}: cannot be created", out_));
     std::istringstream lines(text);
@@ -98,6 +98,12 @@ class BatchCommand : public Command {
       request.prompt_ids = engine.tokenizer().Encode(item["prompt"].get_ref<const std::string&>());
     } else {
       QNEXT_RETURN_IF_ERROR(engine.chat().status());
+      if (!item["messages"].is_array()) return InvalidArgument("messages: must be an array of messages");
+      for (const ordered_json& message : item["messages"]) {
+        if (!message.is_object() || !message.contains("role") || !message["role"].is_string()) {
+          return InvalidArgument("messages: each must be an object with a role");
+        }
+      }
       ordered_json extra = ordered_json::object();
       if (item.contains("tools")) extra["tools"] = item["tools"];
       QNEXT_ASSIGN_OR_RETURN(const std::string prompt, engine.chat()->Render(item["messages"], extra));

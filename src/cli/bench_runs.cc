@@ -128,7 +128,7 @@ Status RunModelBenchmark(const BenchOptions& options) {
   const Workload workload = QuickWorkload(options.repetitions.value_or(kModelRepetitions));
   QNEXT_ASSIGN_OR_RETURN(const std::filesystem::path folder, MakeFolder(options.out, "report"));
   const FactGroup machine = DescribeMachine();  // before the workers are pinned to a part of it
-  QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(options.model));
+  QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(options.model, /*chats=*/false));
   const ProcessMemory loaded = ReadProcessMemory();
   InProcessTarget target(*engine);
   QNEXT_ASSIGN_OR_RETURN(LoadResult result, RunWorkload(target, workload, ToRunnerOptions(options)));

@@ -94,7 +94,7 @@ class ChatCommand : public Command {
   }
 
   Status Run() override {
-    QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(options_.model));
+    QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(options_.model, /*chats=*/true));
     if (!engine->chat().ok()) return engine->chat().status();
     ChatSession session(*engine, {.sampling = ToSamplingParams(options_.sampling, engine->defaults()),
                                   .max_tokens = options_.sampling.max_tokens,

@@ -86,9 +86,8 @@ void ChatConsole::Answer(const std::function<Result<GenerationResult>(const Gene
   const Result<GenerationResult> result = ask(hooks);
   if (!result.ok()) {
     ++failed_answers_;
-    const bool full = result.status().code() == StatusCode::kResourceExhausted;
     io_.note("error: " + result.status().message() +
-             (full ? "; /undo or /reset shortens it, a larger --ctx holds more" : ""));
+             (session_.out_of_context() ? "; /undo or /reset shortens it, a larger --ctx holds more" : ""));
     return;
   }
   io_.write("\n");

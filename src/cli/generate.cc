@@ -64,7 +64,7 @@ class GenerateCommand : public Command {
 
   Status Run() override {
     QNEXT_ASSIGN_OR_RETURN(const std::string prompt, Prompt());
-    QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(options_.model));
+    QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(options_.model, /*chats=*/false));
     Request request;
     request.prompt_ids = engine->tokenizer().Encode(prompt);
     request.sampling = ToSamplingParams(options_.sampling, engine->defaults());

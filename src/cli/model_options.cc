@@ -164,7 +164,7 @@ Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags) {
   return options;
 }
 
-Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags) {
+Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chats) {
   QNEXT_ASSIGN_OR_RETURN(ModelLoadOptions load, ToLoadOptions(flags));
   LoadProgressPrinter progress(stderr, flags.synthetic.empty() ? "loading" : "generating weights");
   QNEXT_ASSIGN_OR_RETURN(
@@ -175,7 +175,8 @@ Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags) {
   if (!engine->info().fallback.empty()) {
     fmt::print(stderr, "qnext: running on the CPU: {}\n", engine->info().fallback);
   }
-  for (const std::string& warning : engine->Warnings()) fmt::print(stderr, "qnext: warning: {}\n", OneLine(warning));
+  for (const std::string& warning : engine->Warnings(chats))
+    fmt::print(stderr, "qnext: warning: {}\n", OneLine(warning));
   return engine;
 }
 

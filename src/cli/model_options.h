@@ -48,7 +48,8 @@ Status CheckModelFlags(const ModelFlags& flags);
 Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags);
 
 // Loads with progress on stderr, and prints the engine's warnings there.
-Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags);
+// `chats`: about its chat template too.
+Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chats);
 
 // What a reader of figures must know before all else: whether weights and routing are made up. Nothing for a
 // checkpoint.

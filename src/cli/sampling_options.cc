@@ -27,6 +27,7 @@ Status AddBias(const std::string& text, std::map<int32_t, float>& biases) {
       bias_parsed.ptr != end) {
     return InvalidArgument(fmt::format("--logit-bias: must be ID=B, for example 1234=-100, not \"{}\"", text));
   }
+  if (id < 0) return InvalidArgument(fmt::format("--logit-bias: {} is no token id", id));
   biases[id] = static_cast<float>(bias);
   return {};
 }

@@ -73,7 +73,7 @@ class ServeCommand : public Command {
     Status failure;
     std::atomic<bool> loading{true};
     server->Load([&]() -> Result<std::shared_ptr<server::Backend>> {
-      Result<std::unique_ptr<Engine>> engine = LoadEngine(model_);
+      Result<std::unique_ptr<Engine>> engine = LoadEngine(model_, /*chats=*/true);
       if (!engine.ok()) {
         failure = engine.status();
         loading = false;

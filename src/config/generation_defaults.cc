@@ -27,10 +27,10 @@ Result<GenerationDefaults> ParseGenerationDefaults(const std::string& text, cons
   const FieldReader fields(*json, path);
 
   GenerationDefaults defaults;
-  QNEXT_RETURN_IF_ERROR(OptionalNumber(fields, "temperature", 0, 100, &defaults.temperature));
+  QNEXT_RETURN_IF_ERROR(OptionalNumber(fields, "temperature", 0, 2, &defaults.temperature));
   QNEXT_RETURN_IF_ERROR(OptionalNumber(fields, "top_p", 0, 1, &defaults.top_p));
   QNEXT_RETURN_IF_ERROR(OptionalNumber(fields, "min_p", 0, 1, &defaults.min_p));
-  QNEXT_RETURN_IF_ERROR(OptionalNumber(fields, "repetition_penalty", 1e-3, 1e3, &defaults.repetition_penalty));
+  QNEXT_RETURN_IF_ERROR(OptionalNumber(fields, "repetition_penalty", 0.01, 100, &defaults.repetition_penalty));
   if (fields.Find("top_k") != nullptr) {
     QNEXT_ASSIGN_OR_RETURN(defaults.top_k, fields.Integer("top_k", -1, std::numeric_limits<int32_t>::max()));
   }

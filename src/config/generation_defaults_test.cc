@@ -32,7 +32,7 @@ TEST(GenerationDefaults, ReadsWhatIsSetAndLeavesTheRestAbsent) {
 
 TEST(GenerationDefaults, NamesTheFieldThatIsWrong) {
   const auto error = [](const std::string& text) { return ParseGenerationDefaults(text, "g").status().message(); };
-  EXPECT_EQ(error(R"({"temperature": -1})"), "g: temperature: -1 is outside 0 .. 100");
+  EXPECT_EQ(error(R"({"temperature": -1})"), "g: temperature: -1 is outside 0 .. 2");
   EXPECT_EQ(error(R"({"top_p": 1.5})"), "g: top_p: 1.5 is outside 0 .. 1");
   EXPECT_EQ(error(R"({"top_k": 1.5})"), "g: top_k: expected an integer, found 1.5");
   EXPECT_EQ(error(R"({"do_sample": "yes"})"), "g: do_sample: expected true or false, found \"yes\"");

@@ -38,7 +38,7 @@ Result<double> EitherNumber(const FieldReader& top, const FieldReader* rope, std
 }
 
 Result<std::string> RopeType(const FieldReader& rope) {
-  if (rope.Find("rope_type") == nullptr) return rope.String("type");
+  if (rope.Find("rope_type") == nullptr && rope.Find("type") != nullptr) return rope.String("type");
   QNEXT_ASSIGN_OR_RETURN(std::string type, rope.String("rope_type"));
   QNEXT_ASSIGN_OR_RETURN(const std::string legacy, rope.StringOr("type", type));
   if (legacy != type) return rope.Invalid("type", fmt::format("\"{}\" contradicts rope_type \"{}\"", legacy, type));

@@ -73,7 +73,7 @@ TEST(RopeConfig, RefusesWhatItWouldNotCompute) {
             "config.json: rope_scaling: factor: is not understood for rope type \"default\"");
   EXPECT_EQ(error(WithScaling("{" + yarn + R"(, "truncate": false})")),
             "config.json: rope_scaling: truncate: only true is supported");
-  EXPECT_EQ(error(WithScaling(R"({"factor": 4})")), "config.json: rope_scaling: type: is required and missing");
+  EXPECT_EQ(error(WithScaling(R"({"factor": 4})")), "config.json: rope_scaling: rope_type: is required and missing");
   EXPECT_EQ(error(WithScaling(R"({"rope_type": "yarn", "type": "linear", "factor": 4})")),
             "config.json: rope_scaling: type: \"linear\" contradicts rope_type \"yarn\"");
   EXPECT_EQ(error(WithScaling(R"({"rope_type": "yarn", "original_max_position_embeddings": 1024})")),

@@ -68,7 +68,7 @@ Result<ChatFormat::FolderFormat> ChatFormat::ParseTokenizerConfig(const std::str
                    .pad = TokenString(config, "pad_token"),
                    .unk = TokenString(config, "unk_token")};
   QNEXT_ASSIGN_OR_RETURN(std::optional<std::string> source, TemplateField(config, path));
-  if (source) format.chat_template = Source{path + ": chat_template", *std::move(source)};
+  if (source) format.chat_template = Source{path, *std::move(source)};
   return format;
 }
 

@@ -38,7 +38,7 @@ TEST_F(ChatFormatTest, TheTinyCheckpointHasItsOwn) {
   const Result<ChatFormat> format = ChatFormat::Load(TinyFolder(), "", tokenizer_);
   ASSERT_TRUE(format.ok()) << format.status().message();
   EXPECT_EQ(format->warning(), "");
-  EXPECT_EQ(format->source(), TinyFolder() + "/tokenizer_config.json: chat_template");
+  EXPECT_EQ(format->source(), TinyFolder() + "/tokenizer_config.json");
   EXPECT_FALSE(format->end_id().has_value());
   EXPECT_EQ(Hello(*format), kChatMlHello);
   EXPECT_EQ(format

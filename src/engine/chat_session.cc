@@ -41,7 +41,8 @@ Result<GenerationResult> ChatSession::Answer(const GenerationHooks& hooks) {
   request.ignore_eos = options_.ignore_eos;
   request.eos_ids = engine_.ChatEosIds();
   request.stream = answers_;
-  if (static_cast<int64_t>(request.prompt_ids.size()) >= engine_.context()) {
+  out_of_context_ = static_cast<int64_t>(request.prompt_ids.size()) >= engine_.context();
+  if (out_of_context_) {
     return ResourceExhausted(
         fmt::format("the conversation has {} tokens and leaves no room for an answer in the "
                     "context of {}",

@@ -37,6 +37,8 @@ class ChatSession {
   void SetSystem(const std::string& text);
 
   const std::vector<ChatMessage>& messages() const { return messages_; }
+  // The last answer failed because the conversation no longer fits into the context.
+  bool out_of_context() const { return out_of_context_; }
 
  private:
   bool HasSystem() const { return !messages_.empty() && messages_.front().role == "system"; }
@@ -46,6 +48,7 @@ class ChatSession {
   Engine& engine_;
   ChatOptions options_;
   std::vector<ChatMessage> messages_;
+  bool out_of_context_ = false;
   uint64_t answers_ = 0;  // each takes its own random numbers, so that the same question can be answered otherwise
 };
 

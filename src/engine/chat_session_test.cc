@@ -67,6 +67,7 @@ TEST(ChatSessionTest, AConversationThatOutgrowsTheContextIsAnErrorAndChangesNoth
   ASSERT_TRUE(session.Ask("a", {}).ok());
   const Result<GenerationResult> result = session.Ask(std::string(200, '?'), {});
   EXPECT_EQ(result.status().code(), StatusCode::kResourceExhausted);
+  EXPECT_TRUE(session.out_of_context());
   EXPECT_NE(result.status().message().find("context of 40"), std::string::npos) << result.status().message();
   EXPECT_EQ(session.messages().size(), 2u);
 }

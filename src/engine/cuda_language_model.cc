@@ -126,6 +126,7 @@ Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& option
                                             .routing = routing ? &*routing : nullptr,
                                             .vram_bytes = options.vram_bytes};
   std::unique_ptr<cuda::CudaModel> model;
+  std::vector<std::string> warnings;
   if (!options.synthetic.empty()) {
     const SyntheticCheckpoint source(config, options.synthetic_seed);
     QNEXT_ASSIGN_OR_RETURN(model, cuda::CudaModel::Load(source, config, cuda_options, gpu, pool, progress));
@@ -134,6 +135,7 @@ Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& option
     QNEXT_RETURN_IF_ERROR(CheckTensors(checkpoint, config));
     QNEXT_ASSIGN_OR_RETURN(
         model, cuda::CudaModel::Load(CheckpointSource(checkpoint), config, cuda_options, gpu, pool, progress));
+    AddWeightWarnings(model->disputed_zeros(), options.folder, warnings);
   }
   QNEXT_ASSIGN_OR_RETURN(std::string description, DescribeGpu());
   DeviceInfo info{.device = "cuda",
@@ -143,6 +145,7 @@ Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& option
                   .threads = pool.threads(),
                   .weight_bytes = model->weight_bytes(),
                   .vram_bytes = model->memory().vram_bytes(),
+                  .warnings = std::move(warnings),
                   .simulated_routing = DescribeRouting(routing ? &*routing : nullptr, config)};
   return LoadedLanguageModel{.model = std::make_unique<CudaLanguageModel>(std::move(model)), .info = std::move(info)};
 }

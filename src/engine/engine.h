@@ -36,10 +36,11 @@ struct EngineInfo {
   int threads = 0;
   int64_t weight_bytes = 0;
   double load_seconds = 0;
-  std::string device;      // "cpu" or "cuda"
-  std::string gpu;         // its name, or empty
-  std::string fallback;    // why the model is not on a GPU although nobody asked for the CPU, or empty
-  int64_t vram_bytes = 0;  // planned
+  std::string device;                 // "cpu" or "cuda"
+  std::string gpu;                    // its name, or empty
+  std::string fallback;               // why the model is not on a GPU although nobody asked for the CPU, or empty
+  int64_t vram_bytes = 0;             // planned
+  std::vector<std::string> warnings;  // what loading noticed
 };
 
 // What an engine is made of. Load makes them from a folder; tests make their own.
@@ -71,7 +72,8 @@ class Engine {
   const GenerationDefaults& defaults() const { return parts_.defaults; }
   const EngineInfo& info() const { return parts_.info; }
   int64_t context() const { return parts_.model->context(); }
-  std::vector<std::string> Warnings() const;
+  // What whoever runs this engine should know; with `chats`, about its chat template too.
+  std::vector<std::string> Warnings(bool chats) const;
 
   Status Validate(const Request& request) const;
 

@@ -48,13 +48,18 @@ bool MayFallBack(const Status& status) {
          status.code() == StatusCode::kResourceExhausted;
 }
 
-Result<const Kernels*> ChooseKernels(const ModelLoadOptions& options) {
+Result<const Kernels*> ChooseKernels(const ModelLoadOptions& options, std::vector<std::string>& warnings) {
   if (options.reference_kernels) return &ReferenceKernels();
-  return SelectCpuKernels(DetectCpuFeatures(), options.isa);
+  return SelectCpuKernels(DetectCpuFeatures(), options.isa, &warnings);
 }
 
-// Refuses before anything is read what would end in swapping, or in the kernel's choice of a victim. Packed weights take
-// as many bytes as stored ones, within a percent.
+// What is wrong with a tensor names its module; with a shard, the shard's path, which the folder's path begins.
+Status BeginWith(const std::string& folder, const Status& status) {
+  return status.message().starts_with(folder) ? status : status.WithContext(folder);
+}
+
+// Refuses before anything is read what would end in swapping, or in the kernel's choice of a victim. Packed weights
+// take as many bytes as stored ones, within a percent.
 Status CheckMemory(int64_t weight_bytes) {
   const AvailableMemory available = GetAvailableMemory();
   if (weight_bytes <= available.bytes) return {};
@@ -68,7 +73,7 @@ Status CheckMemory(int64_t weight_bytes) {
 Result<LoadedModel> LoadedModel::Load(const ModelLoadOptions& options, const ModelConfig& config,
                                       const LoadProgressCallback& progress) {
   LoadedModel loaded;
-  QNEXT_ASSIGN_OR_RETURN(loaded.kernels_, ChooseKernels(options));
+  QNEXT_ASSIGN_OR_RETURN(loaded.kernels_, ChooseKernels(options, loaded.warnings_));
   const bool synthetic = !options.synthetic.empty();
   ModelOptions model = options.model;
   if (options.routing != Routing::kReal) {
@@ -76,30 +81,35 @@ Result<LoadedModel> LoadedModel::Load(const ModelLoadOptions& options, const Mod
     loaded.routing_ = std::make_unique<ForcedRouting>(options.routing, config, options.synthetic_seed);
     model.routing = loaded.routing_.get();
   }
-  const auto start_pool = [&]() -> Status {
-    try {
-      loaded.pool_ = std::make_unique<ThreadPool>(options.threads);
-    } catch (const std::system_error& error) {
-      return ResourceExhausted(
-          fmt::format("threads: the system does not start {}: {}", options.threads.threads, error.code().message()));
-    }
+  const auto start_pool = [&] {
+    loaded.pool_ = std::make_unique<ThreadPool>(options.threads);
     loaded.pool_->PinCallingThread();
-    return {};
   };
   if (synthetic) {
     const SyntheticCheckpoint source(config, options.synthetic_seed);
     QNEXT_RETURN_IF_ERROR(CheckMemory(source.total_bytes()));
-    QNEXT_RETURN_IF_ERROR(start_pool());
+    start_pool();
     QNEXT_ASSIGN_OR_RETURN(loaded.model_,
                            Model::LoadFrom(source, config, model, *loaded.kernels_, *loaded.pool_, progress));
     return loaded;
   }
   QNEXT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.folder));
   QNEXT_RETURN_IF_ERROR(CheckMemory(CheckpointSource(checkpoint).total_bytes()).WithContext(options.folder));
-  QNEXT_RETURN_IF_ERROR(start_pool());
-  QNEXT_ASSIGN_OR_RETURN(loaded.model_,
-                         Model::Load(checkpoint, config, model, *loaded.kernels_, *loaded.pool_, progress));
+  start_pool();
+  Result<std::unique_ptr<Model>> made =
+      Model::Load(checkpoint, config, model, *loaded.kernels_, *loaded.pool_, progress);
+  if (!made.ok()) return BeginWith(options.folder, made.status());
+  loaded.model_ = std::move(made).value();
+  AddWeightWarnings(loaded.model_->disputed_zeros(), options.folder, loaded.warnings_);
   return loaded;
+}
+
+void AddWeightWarnings(int64_t disputed_zeros, const std::string& folder, std::vector<std::string>& warnings) {
+  if (disputed_zeros == 0) return;
+  warnings.push_back(
+      fmt::format("{}: {} zero points are stored as 15 in checkpoint_format \"gptq\", about which writers disagree; "
+                  "they are read as 0",
+                  folder, disputed_zeros));
 }
 
 std::optional<SimulatedRouting> DescribeRouting(const ForcedRouting* routing, const ModelConfig& config) {
@@ -135,6 +145,7 @@ Result<LoadedLanguageModel> LoadOnADevice(const ModelLoadOptions& options, const
                   .threads = loaded.threads(),
                   .weight_bytes = loaded.model().weight_bytes(),
                   .vram_bytes = 0,
+                  .warnings = loaded.warnings(),
                   .simulated_routing = DescribeRouting(loaded.routing(), config)};
   return LoadedLanguageModel{.model = std::make_unique<CpuLanguageModel>(std::move(loaded), limits.context),
                              .info = std::move(info)};
@@ -148,6 +159,9 @@ Result<LoadedLanguageModel> LoadLanguageModel(const ModelLoadOptions& options, c
     return LoadOnADevice(options, config, limits, progress);
   } catch (const std::bad_alloc&) {
     return ResourceExhausted("the system has no memory for the model's weights and buffers");
+  } catch (const std::system_error& error) {
+    return ResourceExhausted(
+        fmt::format("threads: the system does not start {}: {}", options.threads.threads, error.code().message()));
   }
 }
 

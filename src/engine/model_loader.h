@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 #include "base/thread_pool.h"
@@ -57,11 +58,13 @@ class LoadedModel {
   const Kernels& kernels() const { return *kernels_; }
   int threads() const { return pool_->threads(); }
   const ForcedRouting* routing() const { return routing_.get(); }  // null: the routers decide
+  const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
   LoadedModel() = default;
 
   const Kernels* kernels_ = nullptr;
+  std::vector<std::string> warnings_;
   std::unique_ptr<ThreadPool> pool_;        // outlives model_
   std::unique_ptr<ForcedRouting> routing_;  // outlives model_
   std::unique_ptr<Model> model_;
@@ -82,6 +85,9 @@ struct SimulatedRouting {
 };
 // "simulated: uniform, 8.99 bits of entropy of at most 9.00".
 
+// Adds what a reader of the weights should know: zero points whose meaning is disputed (docs/checkpoint.md).
+void AddWeightWarnings(int64_t disputed_zeros, const std::string& folder, std::vector<std::string>& warnings);
+
 // The description of `routing`, which may be null.
 std::optional<SimulatedRouting> DescribeRouting(const ForcedRouting* routing, const ModelConfig& config);
 
@@ -93,6 +99,7 @@ struct DeviceInfo {
   int threads = 0;       // CPU workers
   int64_t weight_bytes = 0;
   int64_t vram_bytes = 0;                             // planned
+  std::vector<std::string> warnings;                  // what loading noticed
   std::optional<SimulatedRouting> simulated_routing;  // absent: the routers decide
 };
 

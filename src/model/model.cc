@@ -61,6 +61,7 @@ struct Model::Impl {
 Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Model::~Model() = default;
 const ModelConfig& Model::config() const { return impl_->config; }
+int64_t Model::disputed_zeros() const { return impl_->weights.disputed_zeros; }
 int64_t Model::weight_bytes() const { return impl_->arena.allocated_bytes(); }
 
 Result<std::unique_ptr<Model>> Model::Load(const Checkpoint& checkpoint, const ModelConfig& config,

@@ -56,7 +56,8 @@ class Model {
   ~Model();
 
   const ModelConfig& config() const;
-  int64_t weight_bytes() const;  // resident, after repacking
+  int64_t weight_bytes() const;    // resident, after repacking
+  int64_t disputed_zeros() const;  // of its weights (model/weights.h)
 
   std::unique_ptr<SequenceState> NewSequence(int64_t max_tokens) const;
 

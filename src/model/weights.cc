@@ -155,6 +155,7 @@ class Loader {
   ModelWeights& weights_;
   Destinations to_;
   std::atomic<int64_t> bytes_done_{0};
+  std::atomic<int64_t> disputed_zeros_{0};
 };
 
 bool EndsWith(std::string_view text, std::string_view suffix) {
@@ -189,6 +190,7 @@ Status Loader::Run(ThreadPool& pool, const std::function<void(const LoadProgress
              expert.gate_proj.permutation.data() != expert.up_proj.permutation.data();
     });
   }
+  weights_.disputed_zeros = disputed_zeros_;
   if (config_.tie_word_embeddings) weights_.lm_head = weights_.embed_tokens;
   if (progress) progress({.bytes_done = total.bytes_total, .bytes_total = total.bytes_total});
   return Status();
@@ -256,6 +258,7 @@ Result<GptqBytes> Loader::ReadGptq(const ExpectedTensor& expected) {
   const std::optional<GptqParams> params = config_.quantization->ForModule(module);
   QNEXT_CHECK(params.has_value(), "CheckTensors has compared storage and configuration");
   bytes.symmetric = params->symmetric;
+  if (!bytes.symmetric) disputed_zeros_ += bytes.tensors.DisputedZeros();
   if (params->symmetric && Int4LayoutFor(bytes.tensors).has_zeros) {
     return Corrupt(fmt::format("{}.qzeros: the configuration says sym, but a zero point differs from 8", module));
   }

@@ -70,6 +70,7 @@ struct ModelWeights {
   std::vector<LayerWeights> layers;
   const float* norm = nullptr;  // [D]
   Linear lm_head;               // [V, D]
+  int64_t disputed_zeros = 0;   // GptqTensors::DisputedZeros of all asymmetric modules
 };
 
 // Reads every tensor of ExpectedTensors into its final layout in `memory`, in parallel. The int4 matrices of an MLP are

@@ -85,6 +85,15 @@ int GptqTensors::Zero(int64_t row, int64_t group) const {
   return static_cast<int>(format == GptqFormat::kV1 ? (stored + 1) & 15u : stored);
 }
 
+int64_t GptqTensors::DisputedZeros() const {
+  if (format != GptqFormat::kV1) return 0;
+  int64_t count = 0;
+  for (const int32_t word : qzeros) {
+    for (int64_t i = 0; i < kPackedCodes; ++i) count += Nibble(word, i) == 15u ? 1 : 0;
+  }
+  return count;
+}
+
 float GptqTensors::Scale(int64_t row, int64_t group) const {
   const uint16_t bits = scales[static_cast<size_t>(group * out + row)];
   return scale_dtype == DType::kF16 ? F16ToFloat(bits) : BF16ToFloat(bits);

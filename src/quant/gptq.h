@@ -28,6 +28,8 @@ struct GptqTensors {
   int64_t group_size() const;
   int Code(int64_t row, int64_t input) const;  // 0..15
   int Zero(int64_t row, int64_t group) const;  // 0..15, the zero point in effect
+  // Zero points stored as 15 in format "gptq" (v1), which add up to 16: writers disagree whether that means 0 or 16.
+  int64_t DisputedZeros() const;
   float Scale(int64_t row, int64_t group) const;
   int64_t Group(int64_t input) const;
 };

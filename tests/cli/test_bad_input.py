@@ -66,6 +66,17 @@ def write_text(name, text):
     return spoil
 
 
+def pipe(name):
+    """A named pipe instead of a file: opening it must not wait for a writer."""
+
+    def spoil(folder):
+        path = os.path.join(folder, name)
+        os.remove(path)
+        os.mkfifo(path)
+
+    return spoil
+
+
 def remove(name):
     return lambda folder: os.remove(os.path.join(folder, name))
 
@@ -291,6 +302,18 @@ def checkpoint_cases(spec):
         "merges that name no token": (edit_json("tokenizer.json", lambda v: v["model"]["merges"].insert(0, ["\u0101\u0101\u0101", "\u0102"])),
                                       ["tokenizer.json"]),
         "token ids are text": (edit_json("tokenizer.json", lambda v: v["model"]["vocab"].update({"!": "zero"})), ["tokenizer.json"]),
+        "generation_config with a temperature of 50": (edit_json("generation_config.json", lambda v: v.update(temperature=50)),
+                                                       ["generation_config.json: temperature"]),
+        "rope_parameters without rope_type": (config(rope_theta=None, partial_rotary_factor=None,
+                                                     rope_parameters={"rope_theta": 1e7, "partial_rotary_factor": 0.25}), ["rope_type"]),
+        "a tensor's name of a megabyte": (header(FIRST, lambda v: v.update({"x" * 2**20: v.pop(next(k for k in v if k != "__metadata__"))})),
+                                          [FIRST, "a tensor's name of 1048576 bytes"]),
+        "deep tokenizer.json": (write_text("tokenizer.json", "[" * 100000), ["tokenizer.json"]),
+        "deep generation_config.json": (write_text("generation_config.json", "[" * 100000), ["generation_config.json"]),
+        "deep config.json": (write_text("config.json", "[" * 100000), ["config.json"]),
+        "deep index": (write_text(INDEX, "[" * 100000), [INDEX]),
+        "a shard that is a pipe": (pipe(FIRST), [FIRST]),
+        "a config.json that is a pipe": (pipe("config.json"), ["config.json"]),
         "generation_config not JSON": (write_text("generation_config.json", "{"), ["generation_config.json"]),
         "end-of-sequence id is text": (edit_json("generation_config.json", lambda v: v.update(eos_token_id="end")), ["eos_token_id"]),
     }
@@ -338,7 +361,7 @@ class BadInput:
             shutil.rmtree(broken, ignore_errors=True)
             shutil.copytree(self.good, broken)
             spoil(broken)
-            self.expect(name, ["generate", "--model", broken, "--prompt", "Hello", "--max-tokens", "1"], names)
+            self.expect(name, ["generate", "--model", broken, "--prompt", "Hello", "--max-tokens", "1"], [broken, *names])
         for command in ("generate --prompt Hello", "chat", "inspect", "logits --ids 1,2 --out " + os.path.join(self.folder, "x.safetensors")):
             words = command.split()
             self.expect(f"no such folder: {words[0]}", [words[0], "--model", "/nonexistent/folder", *words[1:]], ["/nonexistent/folder"])
@@ -399,13 +422,21 @@ class BadInput:
             edit_json("tokenizer_config.json", lambda v, s=source: v.update(chat_template=s))(broken)
             self.expect(f"chat: {name}", ["chat", "--model", broken], [("template", "no thanks")], stdin="Hello\n")
         for name, source in (("never closed", "{% for message in messages %}{{ message.content }"), ("unknown tag", "{% teleport %}"),
-                             ("unknown filter", "{{ messages | transmogrify }}"), ("not text", 7)):
+                             ("unknown filter", "{{ messages | transmogrify }}")):
             shutil.rmtree(broken, ignore_errors=True)
             shutil.copytree(self.good, broken)
             edit_json("tokenizer_config.json", lambda v, s=source: v.update(chat_template=s))(broken)
             label = f"chat: template {name}"
             if self.suite.wanted(label):
                 self.suite.guard(label, lambda: self.template_is_named(label, broken))
+        edit_json("tokenizer_config.json", lambda v: v.update(chat_template=7))(broken)
+        self.expect("chat: template is a number", ["chat", "--model", broken], [os.path.join(broken, "tokenizer_config.json")], stdin="Hello\n")
+        for name, spoil in (("deep tokenizer_config.json", write_text("tokenizer_config.json", "{\"a\":" * 100000)),
+                            ("a tokenizer_config.json that is a pipe", pipe("tokenizer_config.json"))):
+            shutil.rmtree(broken, ignore_errors=True)
+            shutil.copytree(self.good, broken)
+            spoil(broken)
+            self.expect(f"chat: {name}", ["chat", "--model", broken], [os.path.join(broken, "tokenizer_config.json")], stdin="Hello\n")
         template = os.path.join(self.folder, "broken.jinja")
         with open(template, "w", encoding="utf-8") as f:
             f.write("{% if %}")
@@ -413,9 +444,77 @@ class BadInput:
                     stdin="Hello\n")
 
     def template_is_named(self, name, model):
-        """Either refused, or replaced by the built-in template with a warning; never in silence."""
+        """Replaced by the built-in template with a warning that names the file; what needs no template says nothing."""
         result = harness.run(self.suite.qnext, ["chat", "--model", model, "--max-tokens", "4"], "Hello\n", TIMEOUT)
-        self.suite.check(name, result.returncode in (0, 1) and "template" in result.stderr.lower(), harness.describe(result))
+        warned = "warning: " in result.stderr and "tokenizer_config.json" in result.stderr and "built-in ChatML" in result.stderr
+        self.suite.check(name, result.returncode == 0 and warned, harness.describe(result))
+        result = harness.run(self.suite.qnext, ["generate", "--model", model, "--prompt", "Hello", "--max-tokens", "4"], "", TIMEOUT)
+        self.suite.check(f"{name}, generate", result.returncode == 0 and "template" not in result.stderr, harness.describe(result))
+
+    def index_that_omits(self):
+        """A tensor that a shard holds and the index does not name: read all the same, and inspect says so."""
+        if not self.suite.wanted("index omits a tensor"):
+            return
+        partial = os.path.join(self.folder, "partial-index")
+        shutil.copytree(self.good, partial)
+        edit_json(INDEX, lambda v: v["weight_map"].pop(NORM) and None)(partial)
+        result = harness.run(self.suite.qnext, ["inspect", "--model", partial], "", TIMEOUT)
+        self.suite.check("index omits a tensor", result.returncode == 0 and INDEX + ": does not name 1 tensors" in result.stdout and NORM in result.stdout,
+                         harness.describe(result))
+
+    def disputed_zero_points(self):
+        """Zero points stored as 15 in an asymmetric "gptq" checkpoint: loading counts them and warns."""
+        if not self.suite.wanted("disputed zero points"):
+            return
+        folder = os.path.join(self.folder, "asymmetric")
+        shutil.copytree(self.good, folder)
+        with_tensors = Tensors(self.spec)
+        generate = ["generate", "--model", folder, "--prompt", "Hello", "--max-tokens", "1"]
+        with_tensors(set_flat(UP + ".qzeros", slice(None), 0x12345678))(folder)
+        quantization(sym=False)(folder)
+        before = harness.run(self.suite.qnext, generate, "", TIMEOUT)
+        with_tensors(set_flat(UP + ".qzeros", 3, 0x1F345F78))(folder)
+        quantization(sym=False)(folder)
+        after = harness.run(self.suite.qnext, generate, "", TIMEOUT)
+        warned = f"warning: {folder}: 2 zero points are stored as 15" in after.stderr
+        self.suite.check("disputed zero points", before.returncode == 0 and after.returncode == 0 and warned and "stored as 15" not in before.stderr,
+                         harness.describe(after))
+
+    def batch(self):
+        path, out = os.path.join(self.folder, "batch.jsonl"), os.path.join(self.folder, "batch-out.jsonl")
+        for name, line, named in (("messages is text", '{"messages": "x"}', "line 1: messages"), ("messages holds text", '{"messages": ["x"]}', "line 1: messages"),
+                                  ("message without a role", '{"messages": [{"content": "x"}]}', "line 1: messages"),
+                                  ("deep line", '{"messages": ' + "[" * 100000, "line 1"), ("not JSON", "hello", "line 1"),
+                                  ("prompt is a number", '{"prompt": 7}', "line 1: prompt"), ("unknown field", '{"prompt": "a", "stream": true}', "stream")):
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(line + "\n")
+            self.expect(f"batch: {name}", ["batch", "--model", self.good, "--in", path, "--out", out], [path, named])
+        deep = os.path.join(self.folder, "deep.json")
+        with open(deep, "w", encoding="utf-8") as f:
+            f.write("[" * 100000)
+        self.expect("logits: deep ids", ["logits", "--model", self.good, "--ids-file", deep, "--out", os.path.join(self.folder, "x.safetensors")], [deep])
+
+    def limits(self):
+        """Too little memory and too few threads: an error, at whatever point it strikes. Sanitizers need more address space than any limit."""
+        with open(self.suite.qnext, "rb") as f:
+            if b"__asan_init" in f.read():
+                self.suite.skip("limits of memory", "a sanitizer build")
+                return
+
+        def limited(name, kilobytes, arguments, names, codes=(1,)):
+            if self.suite.wanted(name):
+                shell = f'ulimit -v {kilobytes}; exec "$0" "$@"'
+                result = harness.run("/bin/bash", ["-c", shell, self.suite.qnext, *arguments], "", TIMEOUT)
+                errors = [line for line in result.stderr.splitlines() if line.startswith("qnext: error:")]
+                ok = result.returncode in codes and len(errors) == (1 if result.returncode else 0) and all(n in result.stderr for n in names)
+                self.suite.check(name, ok, harness.describe(result))
+
+        generate = ["generate", "--model", self.good, "--prompt", "Hello", "--max-tokens", "2"]
+        synthetic = ["generate", "--synthetic", "80b-a-4layers", "--prompt", "Hello", "--max-tokens", "1"]
+        limited("weights beyond the limit of memory", 1000000, synthetic, ["the weights need", "the address space (ulimit -v) has"])
+        limited("threads beyond the limit of memory", 1000000, [*generate, "--threads", "500"], ["threads: the system does not start 500"])
+        for megabytes in range(24, 400, 16):
+            limited(f"{megabytes} MB of address space", megabytes * 1024, [*generate, "--threads", "2"], [], codes=(0, 1, 127))
 
     def usage(self):
         generate = ["generate", "--model", self.good, "--prompt", "Hello"]
@@ -424,7 +523,7 @@ class BadInput:
                 ("option without its value", ["--max-tokens"], "--max-tokens"), ("max-tokens is text", ["--max-tokens", "many"], "max-tokens"),
                 ("temperature is text", ["--temperature", "hot"], "temperature"), ("seed beyond 64 bits", ["--seed", "18446744073709551616"], "seed"),
                 ("negative seed", ["--seed=-1"], "seed"), ("octal-looking number", ["--max-tokens", "010"], "max-tokens"),
-                ("empty number", ["--max-tokens", ""], "max-tokens"), ("hexadecimal number", ["--seed", "0x10"], "seed"), ("unknown activations", ["--activations", "int3"], "activations"),
+                ("empty number", ["--max-tokens", ""], "max-tokens"), ("bias of a negative id", ["--logit-bias=-1=1"], "-1 is no token id"), ("hexadecimal number", ["--seed", "0x10"], "seed"), ("unknown activations", ["--activations", "int3"], "activations"),
                 ("unknown KV type", ["--kv", "f64"], "kv"), ("unknown instruction set", ["--cpu-isa", "mmx"], "cpu-isa")):
             self.expect(name, ["teleport"] if arguments is None else [*generate, *arguments], [named], codes=(2,))
         for name, arguments, named in (
@@ -476,7 +575,7 @@ class BadInput:
 
 def main():
     tests = BadInput()
-    for part in (tests.works, tests.checkpoints, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.usage, tests.option_files, tests.synthetic):
+    for part in (tests.works, tests.checkpoints, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.index_that_omits, tests.disputed_zero_points, tests.batch, tests.limits, tests.usage, tests.option_files, tests.synthetic):
         part()
     tests.suite.finish()
 

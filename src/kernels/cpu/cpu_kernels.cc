@@ -210,7 +210,18 @@ const Kernels& CpuKernels(CpuIsa isa) {
   CheckFailed(__FILE__, __LINE__, "isa", "this build has no such path");
 }
 
-Result<const Kernels*> SelectCpuKernels(const CpuFeatures& features, std::optional<CpuIsa> wanted) {
+Result<const Kernels*> FirstThatPasses(std::span<const Kernels* const> paths, std::vector<std::string>* warnings) {
+  Status last;
+  for (const Kernels* path : paths) {
+    last = KnownAnswerTest(*path);
+    if (last.ok()) return path;
+    if (warnings != nullptr) warnings->push_back(last.message() + "; a slower path is used");
+  }
+  return last;
+}
+
+Result<const Kernels*> SelectCpuKernels(const CpuFeatures& features, std::optional<CpuIsa> wanted,
+                                        std::vector<std::string>* warnings) {
   if (wanted) {
     if (!CpuIsaSupported(*wanted, features)) {
       return Unsupported(fmt::format("CPU kernels {}: this machine has {}", CpuIsaName(*wanted), features.ToString()));
@@ -218,12 +229,9 @@ Result<const Kernels*> SelectCpuKernels(const CpuFeatures& features, std::option
     QNEXT_RETURN_IF_ERROR(KnownAnswerTest(CpuKernels(*wanted)));
     return &CpuKernels(*wanted);
   }
-  Status last;
-  for (const CpuIsa isa : SupportedCpuIsas(features)) {
-    last = KnownAnswerTest(CpuKernels(isa));
-    if (last.ok()) return &CpuKernels(isa);
-  }
-  return last;
+  std::vector<const Kernels*> paths;
+  for (const CpuIsa isa : SupportedCpuIsas(features)) paths.push_back(&CpuKernels(isa));
+  return FirstThatPasses(paths, warnings);
 }
 
 }  // namespace qnext

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -29,9 +31,14 @@ std::vector<CpuIsa> SupportedCpuIsas(const CpuFeatures& features);
 // The table of one path, which this machine must support. Except for kGeneric, x86-64 only.
 const Kernels& CpuKernels(CpuIsa isa);
 
+// The first of `paths` that passes its known-answer test; the error of the last where none does. Each that fails before
+// adds a sentence to `warnings`, if that is not null.
+Result<const Kernels*> FirstThatPasses(std::span<const Kernels* const> paths, std::vector<std::string>* warnings);
+
 // The best supported path that passes its known-answer test (or `wanted`, an error when the machine lacks it or the
 // test fails). Called once at start.
-Result<const Kernels*> SelectCpuKernels(const CpuFeatures& features, std::optional<CpuIsa> wanted);
+Result<const Kernels*> SelectCpuKernels(const CpuFeatures& features, std::optional<CpuIsa> wanted,
+                                        std::vector<std::string>* warnings = nullptr);
 
 // Runs the quantization, the int4 products and the dense product of `kernels` on a fixed small problem and compares
 // with stored answers, which are exact: the problem's numbers are small integers times powers of two.

@@ -96,5 +96,19 @@ TEST(KnownAnswer, BrokenPathsFail) {
       "int4_matmul_i8");
 }
 
+TEST(KnownAnswer, APathThatFailsIsPassedOverWithAWarning) {
+  Kernels broken = CpuKernels(CpuIsa::kGeneric);
+  broken.name = "broken";
+  broken.quantize_rows = [](const QuantizeRowsArgs&, Range) {};
+  const Kernels* generic = &CpuKernels(CpuIsa::kGeneric);
+  std::vector<std::string> warnings;
+  const Result<const Kernels*> chosen = FirstThatPasses(std::vector<const Kernels*>{&broken, generic}, &warnings);
+  ASSERT_TRUE(chosen.ok()) << chosen.status().message();
+  EXPECT_EQ(*chosen, generic);
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("broken"), std::string::npos) << warnings[0];
+  EXPECT_FALSE(FirstThatPasses(std::vector<const Kernels*>{&broken}, nullptr).ok());
+}
+
 }  // namespace
 }  // namespace qnext

@@ -84,6 +84,8 @@ const ModelConfig& CudaModel::config() const { return impl_->context.config; }
 const CudaModelOptions& CudaModel::options() const { return impl_->context.options; }
 const CudaMemoryPlan& CudaModel::memory() const { return impl_->memory; }
 const GpuInfo& CudaModel::gpu() const { return impl_->gpu; }
+int64_t CudaModel::disputed_zeros() const { return impl_->context.weights.disputed_zeros; }
+
 int64_t CudaModel::weight_bytes() const {
   const GpuWeightPlan& plan = impl_->context.plan;
   int64_t bytes = plan.slots() * plan.slot_stride();

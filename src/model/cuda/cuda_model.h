@@ -71,7 +71,8 @@ class CudaModel {
   const CudaModelOptions& options() const;
   const CudaMemoryPlan& memory() const;
   const GpuInfo& gpu() const;
-  int64_t weight_bytes() const;  // of the checkpoint's weights as the GPU reads them
+  int64_t disputed_zeros() const;  // of its weights (model/weights.h)
+  int64_t weight_bytes() const;    // of the checkpoint's weights as the GPU reads them
   int64_t tokens(int64_t slot) const;
 
   // Empties a slot.
