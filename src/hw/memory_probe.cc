@@ -6,9 +6,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <new>
 #include <utility>
-
-#include "base/check.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -98,7 +97,7 @@ void CopyPiece(std::byte* to, const std::byte* from, int64_t bytes) {
 ProbeMemory::ProbeMemory(int64_t bytes, ThreadPool& pool) : size_(RoundUp(bytes, 2 * kHugePage)) {
   void* mapped =
       ::mmap(nullptr, static_cast<size_t>(size_), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  QNEXT_CHECK(mapped != MAP_FAILED, "the system has no memory for the probe");
+  if (mapped == MAP_FAILED) throw std::bad_alloc();
   data_ = static_cast<std::byte*>(mapped);
   ::madvise(data_, static_cast<size_t>(size_), MADV_HUGEPAGE);  // advice: the figures are those of what was granted
   pool.ParallelFor(size_ / kPiece, 1, [&](Range pieces, int) {

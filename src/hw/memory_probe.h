@@ -12,7 +12,7 @@
 namespace qnext {
 
 // Memory like that of the weights: huge pages where the system grants them, first touched by all threads of `pool`.
-// Move-only. Ends the process where the system has none (QNEXT_CHECK).
+// Move-only. Throws std::bad_alloc where the system has none.
 class ProbeMemory {
  public:
   ProbeMemory(int64_t bytes, ThreadPool& pool);  // rounded up to whole huge pages
