@@ -9,5 +9,6 @@ void MeasureAttention(Workbench& bench);
 void MeasureDelta(Workbench& bench);
 void MeasureReadRate(Workbench& bench);  // the plain read at the sizes of the products: what a launch can reach
 void MeasureProducts(Workbench& bench);  // int4, int8 and dense products, experts
+void MeasureStep(Workbench& bench);      // what is between the products: norms, quantization, router, sampling
 
 }  // namespace qnext::workbench

@@ -15,8 +15,8 @@
 
 namespace qnext {
 
-// `size` elements of T, aligned to 64 bytes, zeroed. Sized once; move-only. Thread-compatible. Throws std::bad_alloc as a
-// vector does.
+// `size` elements of T, aligned to 64 bytes, zeroed. Sized once; move-only. Thread-compatible. Throws std::bad_alloc as
+// a vector does.
 template <typename T>
 class AlignedBuffer {
   static_assert(std::is_trivially_copyable_v<T>);

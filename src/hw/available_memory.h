@@ -13,8 +13,9 @@ struct AvailableMemory {
   std::string limit;  // what sets it: "the system", "the control group" or "the address space (ulimit -v)"
 };
 
-// The least of: what the system can hand out without swapping (MemAvailable; page cache counts as free), what the control
-// groups (v2) of this process leave, what its limit of address space leaves. No limit known: the largest number.
+// The least of: what the system can hand out without swapping (MemAvailable; page cache counts as free), what the
+// control groups (v2) of this process leave, what its limit of address space leaves. No limit known: the largest
+// number.
 AvailableMemory GetAvailableMemory();
 
 // The value of "MemAvailable:   123 kB" or "VmSize:" in bytes; -1: no such line.

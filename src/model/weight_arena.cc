@@ -26,7 +26,8 @@ Result<std::byte*> WeightArena::Allocate(int64_t bytes) {
     const int64_t size = RoundUp(std::max(rounded, kMappingBytes), int64_t{2} << 20);
     void* data = ::mmap(nullptr, static_cast<size_t>(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (data == MAP_FAILED) {
-      return ResourceExhausted(fmt::format("the system has no memory for weights beyond the {} bytes loaded", allocated_));
+      return ResourceExhausted(
+          fmt::format("the system has no memory for weights beyond the {} bytes loaded", allocated_));
     }
     ::madvise(data, static_cast<size_t>(size), MADV_HUGEPAGE);  // advice: plain pages work too, only slower
     mappings_.push_back({static_cast<std::byte*>(data), size});
@@ -41,7 +42,7 @@ Result<std::byte*> WeightArena::Allocate(int64_t bytes) {
 }
 
 Result<WeightPiece> WeightArena::Begin(const WeightId& /*id*/, int64_t bytes) {
-  QNEXT_ASSIGN_OR_RETURN(std::byte* data, Allocate(bytes));
+  QNEXT_ASSIGN_OR_RETURN(std::byte * data, Allocate(bytes));
   return WeightPiece{.staging = data, .place = data, .bytes = bytes};
 }
 

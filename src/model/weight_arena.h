@@ -10,7 +10,7 @@
 
 namespace qnext {
 
-// Pieces live as long as the arena. Thread-safe. 
+// Pieces live as long as the arena. Thread-safe.
 class WeightArena final : public WeightMemory {
  public:
   WeightArena() = default;

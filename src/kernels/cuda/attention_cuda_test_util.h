@@ -143,6 +143,23 @@ inline std::vector<double> CudaAttentionErrorBounds(AttentionProblem* p) {
   p->shape.splits = cuda::kAttentionSplits;  // whose 16 roundings each hold those of the values' products as well
   std::vector<double> bounds = AttentionErrorBounds(*p, kMatrixUnitRoundings);
   p->shape.splits = splits;
+  if (p->kv.layout().type == KvType::kBF16 || p->kv.layout().type == KvType::kF32) return bounds;
+  // Two F16 parts hold a weight to 2^-39 of the largest; what is smaller is lost, however small its value's share.
+  const AttentionShape& s = p->shape;
+  for (int64_t row = 0; row < s.tokens * s.query_heads; ++row) {
+    const int64_t head = row % s.query_heads, kv_head = head / (s.query_heads / s.kv_heads);
+    const int64_t keys = s.start + row / s.query_heads + 1;
+    double largest = 0;
+    for (int64_t j = 0; j < keys; ++j) {
+      for (int64_t i = 0; i < s.head_dim; ++i)
+        largest = std::max(largest, std::abs(p->kv.Element(kv_head, j, true, i)));
+    }
+    for (int64_t i = 0; i < s.head_dim; ++i) {
+      const double gate = p->q_and_gate[Index(row * 2 * s.head_dim + s.head_dim + i)];
+      bounds[Index(row * s.head_dim + i)] +=
+          std::ldexp(static_cast<double>(keys) * largest, -39) / (1 + std::exp(-gate));
+    }
+  }
   return bounds;
 }
 

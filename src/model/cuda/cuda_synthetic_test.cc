@@ -10,7 +10,9 @@
 namespace qnext::cuda {
 namespace {
 
-constexpr double kLayerSame = 5e-3;  // one layer, inputs and experts forced, against the CPU's int8 arithmetic
+// One layer, inputs and experts forced, against the CPU's int8 arithmetic: in decode, and in a prefill, whose 16-bit
+// products take rounded activations (docs/numerics.md).
+constexpr double kLayerSame = 5e-3, kLayerSameInPrefill = 1e-2;
 
 std::vector<int32_t> SomeIds(size_t count, int64_t vocab) {
   std::vector<int32_t> ids(count);
@@ -62,7 +64,8 @@ TEST_P(CudaSyntheticTest, EveryLayerIsFiniteAndAgreesWithTheCpu) {
     ask.forced_inputs = inputs.data();
     OnGpu::Must(gpu.model->Forward(0, ids, ask));
     CheckFinite(actual, tokens);
-    ExpectLayersWithin(config_, inputs, actual.hidden, expected.hidden, tokens, kLayerSame);
+    ExpectLayersWithin(config_, inputs, actual.hidden, expected.hidden, tokens,
+                       tokens <= 8 ? kLayerSame : kLayerSameInPrefill);
   }
 }
 
