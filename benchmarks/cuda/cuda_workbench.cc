@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   workbench::MeasureAttention(**bench);
   workbench::MeasureDelta(**bench);
   workbench::MeasureProducts(**bench);
+  workbench::MeasureStep(**bench);
   const Status status = (*bench)->Finish(json);
   if (!status.ok()) fmt::print(stderr, "cuda_workbench: {}\n", status.message());
   return status.ok() && !(*bench)->failed() ? 0 : 1;

@@ -9,5 +9,6 @@ void MeasureAttention(Workbench& bench);
 void MeasureDelta(Workbench& bench);
 void MeasureReadRate(Workbench& bench);  // the plain read at the sizes of the products: what a launch can reach
 void MeasureProducts(Workbench& bench);  // int4, int8 and dense products, experts
+void MeasureStep(Workbench& bench);      // norms, embedding, quantization, router, sampling
 
 }  // namespace qnext::workbench

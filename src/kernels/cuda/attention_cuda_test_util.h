@@ -138,11 +138,39 @@ inline std::vector<AttentionRow> FirstRows(size_t sequences) {
   return rows;
 }
 
+// What the weights' two F16 parts lose below F16's smallest number (docs/numerics.md, "Attention"); [T, Hq, Dh].
+inline std::vector<double> ProbabilityUnderflow(const AttentionProblem& p) {
+  const AttentionShape& s = p.shape;
+  std::vector<double> losses(Index(p.out_floats()));
+  if (s.type != KvType::kInt8 && s.type != KvType::kF8E4M3) return losses;
+  for (int64_t row = 0; row < s.tokens * s.query_heads; ++row) {
+    const int64_t kv_head = row % s.query_heads / (s.query_heads / s.kv_heads);
+    std::vector<double> sums(Index(s.head_dim));  // of |code| (int8) or |value|
+    double largest = 0;                           // of the positions' maxima, 127 scales each
+    for (int64_t j = 0; j <= s.start + row / s.query_heads; ++j) {
+      double maximum = 0;
+      const auto value = [&](int64_t i) { return std::abs(p.kv.Element(kv_head, j, true, i)); };
+      for (int64_t i = 0; i < s.head_dim; ++i) maximum = std::max(maximum, value(i));
+      largest = std::max(largest, maximum);
+      const double unit = s.type == KvType::kInt8 ? maximum / 127 : 1;
+      for (int64_t i = 0; i < s.head_dim && unit > 0; ++i) sums[Index(i)] += value(i) / unit;
+    }
+    const double weight = s.type == KvType::kInt8 ? largest / 127 : 1;
+    for (int64_t i = 0; i < s.head_dim; ++i) {
+      const double gate = p.q_and_gate[Index(row * 2 * s.head_dim + s.head_dim + i)];
+      losses[Index(row * s.head_dim + i)] = std::ldexp(weight, -39) * sums[Index(i)] / (1 + std::exp(-gate));
+    }
+  }
+  return losses;
+}
+
 inline std::vector<double> CudaAttentionErrorBounds(AttentionProblem* p) {
   const int64_t splits = p->shape.splits;
   p->shape.splits = cuda::kAttentionSplits;  // whose 16 roundings each hold those of the values' products as well
   std::vector<double> bounds = AttentionErrorBounds(*p, kMatrixUnitRoundings);
   p->shape.splits = splits;
+  const std::vector<double> losses = ProbabilityUnderflow(*p);
+  for (size_t i = 0; i < bounds.size(); ++i) bounds[i] += losses[i];
   return bounds;
 }
 

@@ -33,12 +33,13 @@ struct ExpertsArgs {
   float* out;       // [m, D] = sum over entries, in order, of weight * down(...); 0 where there is none
   int64_t m, entries;
 };
-// m <= kMaxDecodeRows: two matrix-vector launches. Above: `order` of ExpertGroups is needed.
+// Two matrix-vector launches. kInvalidArgument for m > kMaxDecodeRows: those rows go through LaunchExpertsGrouped. All
+// codes must be 16-byte aligned, as the kernels read and copy 16 at a time.
 Status LaunchExperts(const ExpertsArgs& args, Stream stream);
 
 // Prefill: rows grouped by slot, so that each expert's weights are read once per tile of rows.
 struct ExpertGroupsScratch {
-  int32_t* counts;      // [slots of the layer + 1]
+  int32_t* counts;      // [slots of the layer + 1] inclusive ends: pairs of the slots up to and with this one
   int32_t* pair_rows;   // [m*entries] pairs (row * entries + entry) in order of slot, stable
   float* pair_out;      // [m*entries, D] unweighted outputs
   int64_t slots_begin;  // the layer's slots are slots_begin .. slots_begin + slots_count - 1 (and shared_slot)
