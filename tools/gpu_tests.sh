@@ -2,18 +2,25 @@
 # Builds the GPU tests and the program, and packs them into a folder that can be carried to a machine with a GPU and run
 # there without anything being installed.
 #
-#   tools/gpu_tests.sh FOLDER [ARCHITECTURES]
+#   tools/gpu_tests.sh [--no-data] FOLDER [ARCHITECTURES]
 #
 # ARCHITECTURES are CMake's, by default 89-virtual: PTX for consumer cards of the Ada generation, which any newer card
 # compiles for itself. On the other machine FOLDER/run.sh runs everything, or only the parts that it is given: tests,
-# sanitizers, bench.
+# sanitizers, bench. --no-data leaves out the tiny model and the golden files (33 MB packed), for a machine that has a
+# checkout: run.sh then takes them from the checkout that $DATA names.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd)
-most_megabytes=40
+most_megabytes=60        # gzip
+most_without_data=18
 
+data=1
+if [[ ${1:-} == --no-data ]]; then
+  data=0 most_megabytes=$most_without_data
+  shift
+fi
 if (($# < 1 || $# > 2)); then
-  sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+  sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
   exit 2
 fi
 mkdir -p "$1"
@@ -40,8 +47,10 @@ for program in qnext "${tests[@]}"; do
   ldd "$build/bin/$program" | awk '$2 == "=>" && $3 ~ /^\// {print $3}' |
     grep -Ev '/(libc|libm|libdl|librt|libpthread|libresolv)\.so' | xargs -r -I{} cp -Ln {} "$folder/lib/"
 done
-cp -r models/tiny "$folder/models/"
-cp -r tests/golden "$folder/tests/"
+if ((data)); then
+  cp -r models/tiny "$folder/models/"
+  cp -r tests/golden "$folder/tests/"
+fi
 cp tests/model/test_golden.py "$folder/tests/model/"
 cp tests/support/harness.py "$folder/tests/support/"
 cp -r tools/reference_numpy "$folder/tools/"
@@ -50,8 +59,8 @@ install -m 755 tools/gpu_tests_run.sh "$folder/run.sh"
 git describe --always --dirty --abbrev=12 '--exclude=*' >"$folder/commit"
 echo "$architectures" >"$folder/architectures"
 
-megabytes=$(du -sm "$folder" | cut -f1)
-echo "$folder: $megabytes MB, commit $(cat "$folder/commit"), architectures $architectures"
+megabytes=$(($(tar -cz --exclude=./results -C "$folder" . | wc -c) / 1000000 + 1))
+echo "$folder: $megabytes MB packed, commit $(cat "$folder/commit"), architectures $architectures"
 if ((megabytes > most_megabytes)); then
   echo "more than $most_megabytes MB" >&2
   exit 1

@@ -7,7 +7,12 @@
 # comes last. Exit code 1 if anything failed or was skipped.
 set -uo pipefail
 
-cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")"
+data=${DATA:+$(readlink -f -- "$DATA")}
+cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" || exit 2
+if [[ -n $data ]]; then
+  [[ -e models/tiny ]] || ln -s "$data/models/tiny" models/tiny
+  [[ -e tests/golden ]] || ln -s "$data/tests/golden" tests/golden
+fi
 export LD_LIBRARY_PATH=$PWD/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 out=${OUT:-$PWD/results}
 logs=$(mktemp -d)

@@ -13,6 +13,7 @@ std::vector<std::unique_ptr<Command>> AllCommands() {
   commands.push_back(MakeInspectCommand());
   commands.push_back(MakeSynthCommand());
   commands.push_back(MakeLogitsCommand());
+  commands.push_back(MakeProfileCommand());
   return commands;
 }
 

@@ -253,6 +253,8 @@ TEST_F(RealCommandsTest, UsageErrorsAreFoundBeforeAnythingIsLoaded) {
       {{"bench", "machine", "--url", "http://a"}, "--url: bench machine measures this machine"},
       {{"bench", "machine", "--repetitions", "0"}, "--repetitions: must be at least 1"},
       {{"bench", "quick", "--model", "x", "--repetitions", "0"}, "--repetitions: must be at least 1"},
+      {{"profile", "--model", "x", "--context", "0"}, "--context: must be from 1 to 262000"},
+      {{"profile", "--model", "x", "--device", "cpu"}, "--device: a profile is measured on a GPU"},
       {{"logits", "--model", "x", "--out", "y"}, "--ids or --ids-file: exactly one of them is needed"},
       {{"logits", "--model", "x", "--ids", "1"}, "--out: a file to write is needed"},
   };

@@ -11,6 +11,7 @@
 #include "checkpoint/tensor_list.h"
 #include "engine/device.h"
 #include "model/cuda/cuda_model.h"
+#include "model/cuda/step_profile.h"
 
 namespace qnext {
 namespace {
@@ -76,6 +77,24 @@ class CudaLanguageModel final : public LanguageModel {
   Status ForwardAll(std::span<const int32_t> ids, const ForwardOutputs& outputs) override {
     QNEXT_RETURN_IF_ERROR(reset_);
     return model_->Forward(kSlot, ids, outputs);
+  }
+
+  Result<StepTimes> Profile(int64_t context) override {
+    QNEXT_RETURN_IF_ERROR(reset_);
+    QNEXT_CHECK(context >= 1 && context <= this->context(), "tokens that the sequence can hold");
+    QNEXT_ASSIGN_OR_RETURN(const cuda::StepProfile profile, model_->Profile(1, context));
+    StepTimes times{.layers = model_->config().num_layers,
+                    .context = profile.context,
+                    .step_us = profile.step_us,
+                    .read_bytes_per_second = profile.read_bytes_per_second,
+                    .kernels = {}};
+    for (const cuda::KernelShare& share : profile.kernels) {
+      times.kernels.push_back({.name = std::string(cuda::StepKernelName(share.kernel)),
+                               .launches = share.launches,
+                               .bytes = share.bytes,
+                               .us = share.us});
+    }
+    return times;
   }
 
  private:

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "engine/sampling_params.h"
+#include "engine/step_times.h"
 
 namespace qnext {
 
@@ -46,6 +47,12 @@ class LanguageModel {
   // Appends `ids` and gives back everything that `outputs` asks for. For verification.
   virtual Status ForwardAll(std::span<const int32_t> /*ids*/, const ForwardOutputs& /*outputs*/) {
     return Unsupported("this model does not show its inner states");
+  }
+
+  // Measures a decode step that looks back on `context` tokens, fewer where the sequence cannot hold as many and the
+  // steps of the measurement. The sequence is then good for Reset only. For developers.
+  virtual Result<StepTimes> Profile(int64_t /*context*/) {
+    return Unsupported("profile: only a model on a GPU measures its steps");
   }
 };
 
