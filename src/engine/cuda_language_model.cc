@@ -53,9 +53,11 @@ class CudaLanguageModel final : public LanguageModel {
     return model_->Forward(kSlot, ids, {.logits = logits.data(), .logit_rows = 1}, cancelled);
   }
 
-  // Log-probabilities need all logits of a place, so these are taken to the host and the Sampler.
+  // Log-probabilities need all logits of a place, so these are taken to the host and the Sampler; so are draws without a
+  // limit of candidates, or with one that holds them all, which the Sampler takes in another order.
   bool CanSample(const SamplingParams& params) const override {
-    const bool few = params.top_k >= 1 && params.top_k <= cuda::kMostSampledCandidates;
+    const bool few =
+        params.top_k >= 1 && params.top_k <= cuda::kMostSampledCandidates && params.top_k < model_->options().vocab_end;
     return !params.logprobs && (params.temperature == 0 || few);
   }
 

@@ -15,7 +15,7 @@ struct SamplingRow {
   uint64_t drawn;  // tokens drawn so far; the kernel advances it
   double temperature, top_p, min_p;
   double presence_penalty, frequency_penalty, repetition_penalty;
-  int32_t top_k;      // 1 .. kMostSampledCandidates, unless temperature is 0
+  int32_t top_k;      // 1 .. kMostSampledCandidates, below vocab_end, unless temperature is 0
   int32_t penalizes;  // any penalty differs from its neutral value: counts and seen are read and written
   int32_t biased;     // bias is read
 };
