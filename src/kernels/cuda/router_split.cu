@@ -22,26 +22,25 @@ __device__ float WarpSum(float x) {
   return x;
 }
 
-// The highest logit of the warp with the lowest index on ties.
-__device__ void WarpArgMax(float& logit, int& expert) {
-  for (int step = 16; step > 0; step /= 2) {
-    const float other = __shfl_xor_sync(0xffffffffu, logit, step);
-    const int index = __shfl_xor_sync(0xffffffffu, expert, step);
-    if (other > logit || (other == logit && index < expert)) logit = other, expert = index;
-  }
+// A number whose order is that of the floats; what is no number comes first.
+__device__ uint32_t OrderOf(float x) {
+  const uint32_t bits = __float_as_uint(x + 0.0f);  // -0 is 0
+  if (isnan(x)) return 0;
+  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
 }
 
-// Lane l holds the logits of experts l, l + 32, ...
+// Lane l holds the logits of experts l, l + 32, ..., kPerLane of them.
+template <int kPerLane>
 __global__ void __launch_bounds__(32 * kRowsPerBlock) Router(RouterSplitArgs args) {
   const int lane = static_cast<int>(threadIdx.x);
   const int64_t row = blockIdx.x * int64_t{kRowsPerBlock} + threadIdx.y;
   if (row >= args.m) return;
   const float* logits = args.logits + row * args.num_experts;
   const int top = static_cast<int>(args.top);
-  float mine[kMostPerLane];
+  float mine[kPerLane];
   float highest = -FLT_MAX;
 #pragma unroll
-  for (int i = 0; i < kMostPerLane; ++i) {
+  for (int i = 0; i < kPerLane; ++i) {
     const int expert = lane + 32 * i;
     mine[i] = expert < args.num_experts ? logits[expert] : -INFINITY;
     highest = fmaxf(highest, mine[i]);
@@ -49,30 +48,38 @@ __global__ void __launch_bounds__(32 * kRowsPerBlock) Router(RouterSplitArgs arg
   highest = WarpMax(highest);
   float sum = 0;
 #pragma unroll
-  for (int i = 0; i < kMostPerLane; ++i) sum += expf(mine[i] - highest);
+  for (int i = 0; i < kPerLane; ++i) sum += expf(mine[i] - highest);
   sum = WarpSum(sum);
 
   int chosen = 0;  // lane j: the j-th choice
+  float logit = highest;
   if (args.forced != nullptr) {
-    if (lane < top) chosen = args.forced[row * top + lane];
+    if (lane < top) chosen = args.forced[row * top + lane], logit = logits[chosen];
   } else {
+    constexpr uint32_t kNothing = 0x007fffffu;  // the order of -infinity: what was chosen, what is beyond the experts
     for (int j = 0; j < top; ++j) {
-      float best = -INFINITY;
-      int expert = INT32_MAX;
+      uint32_t best = kNothing;
+      int at = 0;
 #pragma unroll
-      for (int i = 0; i < kMostPerLane; ++i) {
-        if (mine[i] > best) best = mine[i], expert = lane + 32 * i;
+      for (int i = 0; i < kPerLane; ++i) {
+        const uint32_t order = OrderOf(mine[i]);
+        if (order > best) best = order, at = i;
       }
-      WarpArgMax(best, expert);
-      if (expert == INT32_MAX) expert = 0;  // only NaN is left; the sampler reports it
-      if (lane == j) chosen = expert;
+      // The highest of the warp, of its lanes the one whose expert has the lowest index.
+      const uint32_t all = __reduce_max_sync(0xffffffffu, best);
+      uint32_t expert = best == all ? static_cast<uint32_t>(lane + 32 * at) : UINT32_MAX;
+      expert = __reduce_min_sync(0xffffffffu, expert);
+      if (all == kNothing) expert = 0;  // only NaN is left; the sampler reports it
+      const float value =
+          all == kNothing ? -INFINITY : __uint_as_float((all & 0x80000000u) != 0 ? all & 0x7fffffffu : ~all);
+      if (lane == j) chosen = static_cast<int>(expert), logit = value;
 #pragma unroll
-      for (int i = 0; i < kMostPerLane; ++i) {
-        if (expert == lane + 32 * i) mine[i] = -INFINITY;
+      for (int i = 0; i < kPerLane; ++i) {
+        if (expert == static_cast<uint32_t>(lane + 32 * i)) mine[i] = -INFINITY;
       }
     }
   }
-  float weight = lane < top ? __fdiv_rn(expf(logits[chosen] - highest), sum) : 0.0f;
+  float weight = lane < top ? __fdiv_rn(expf(logit - highest), sum) : 0.0f;
   if (args.normalize) weight = __fdiv_rn(weight, WarpSum(weight));
   if (lane < top) {
     args.experts[row * top + lane] = chosen;
@@ -121,10 +128,10 @@ Status LaunchRouterSplit(const RouterSplitArgs& args, Stream stream) {
   if (args.top > kMostChosen || args.top > args.num_experts) return Unsupported("router: more than 32 experts a token");
   const bool lists = args.lists.cpu_count != nullptr;
   if (lists && args.m > kMaxDecodeRows) return Internal("router: lists are for decode steps");
-  QNEXT_RETURN_IF_ERROR(
-      LaunchKernel("router", Router,
-                   {.blocks_x = CeilDiv(args.m, int64_t{kRowsPerBlock}), .threads_x = 32, .threads_y = kRowsPerBlock},
-                   stream, args));
+  const LaunchShape shape = {
+      .blocks_x = CeilDiv(args.m, int64_t{kRowsPerBlock}), .threads_x = 32, .threads_y = kRowsPerBlock};
+  QNEXT_RETURN_IF_ERROR(args.num_experts <= 512 ? LaunchKernel("router", Router<16>, shape, stream, args)
+                                                : LaunchKernel("router", Router<kMostPerLane>, shape, stream, args));
   if (!lists) return Status();
   return LaunchKernel("router_split", Split, {}, stream, args);
 }
