@@ -94,7 +94,8 @@ Status CheckModelFolder(const std::string& folder) {
 
 Status CheckThreads(int threads) {
   if (threads >= 0 && threads <= kMostThreads) return {};
-  return InvalidArgument(fmt::format("--threads: must be in [1, {}], not {}", kMostThreads, threads));
+  return InvalidArgument(
+      fmt::format("--threads: must be in [1, {}], or 0 for the default, not {}", kMostThreads, threads));
 }
 
 Status CheckModelFlags(const ModelFlags& flags) {

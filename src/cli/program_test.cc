@@ -220,7 +220,8 @@ TEST_F(RealCommandsTest, UsageErrorsAreFoundBeforeAnythingIsLoaded) {
       {{"synth", "--kind", "80b-a", "--out", "y", "--shard-size", "0"}, "--shard-size: must be at least 1 byte"},
       {{"synth", "--kind", "80b-a", "--out", "y", "--shard-size", "4 lumps"},
        "--shard-size: '4 lumps' has the unknown unit 'lumps': use KiB, MiB, GiB, kB, MB or GB"},
-      {{"synth", "--kind", "80b-a", "--out", "y", "--threads", "-2"}, "--threads: must be in [1, 1024], not -2"},
+      {{"synth", "--kind", "80b-a", "--out", "y", "--threads", "-2"},
+       "--threads: must be in [1, 1024], or 0 for the default, not -2"},
       {{"inspect"}, "--model: a checkpoint folder is needed"},
       {{"generate", "--model", "x"}, "--prompt or --prompt-file: exactly one of them is needed"},
       {{"generate", "--model", "x", "--prompt", "a", "--prompt-file", "b"},
@@ -234,7 +235,7 @@ TEST_F(RealCommandsTest, UsageErrorsAreFoundBeforeAnythingIsLoaded) {
        HasCudaEngine() ? "--activations: the CUDA engine has int8 only"
                        : "--device: this build has no CUDA engine; use cpu"},
       {{"chat", "--model", "x", "--device", "tpu"}, "--device: cpu or cuda, not \"tpu\""},
-      {{"chat", "--model", "x", "--threads", "-1"}, "--threads: must be in [1, 1024], not -1"},
+      {{"chat", "--model", "x", "--threads", "-1"}, "--threads: must be in [1, 1024], or 0 for the default, not -1"},
       {{"chat", "--model", "x", "--kv", "int2"}, "--kv: bf16, fp8, int8 or f32, not \"int2\""},
       {{"chat", "--model", "x", "--activations", "int4"}, "--activations: int8 or float32, not \"int4\""},
       {{"chat", "--model", "x", "--cpu-isa", "sse"},
