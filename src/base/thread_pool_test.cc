@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -60,6 +61,24 @@ TEST(ThreadPool, IdleThreadsUseNoProcessor) {
   const double before = used();
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   EXPECT_LT(used() - before, 0.01);
+}
+
+TEST(ThreadPool, AnExceptionComesOutOfTheLoopAndThePoolGoesOn) {
+  for (const int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    for (int round = 0; round < 50; ++round) {
+      std::atomic<int64_t> ran{0};
+      const auto fails = [&](Range part, int) {
+        ran += part.size();
+        if (part.begin <= 500 && 500 < part.end) throw std::bad_alloc();
+      };
+      EXPECT_THROW(pool.ParallelFor(1000, 1, fails), std::bad_alloc);
+      EXPECT_LE(ran, 1000);
+      std::atomic<int64_t> sum{0};
+      pool.ParallelFor(1000, 7, [&](Range part, int) { sum += part.size(); });
+      EXPECT_EQ(sum, 1000);
+    }
+  }
 }
 
 }  // namespace
