@@ -142,7 +142,7 @@ TEST_P(HttpTargetTimesTest, AreThoseOfTheServer) {
       ExpectFiguresOf(pace, timed.deed(), *sample);
     }
     if (failures.size() == 0) return;
-    if (attempt < 4) continue;
+    if (attempt < 9) continue;
     for (int i = 0; i < failures.size(); ++i) ADD_FAILURE() << failures.GetTestPartResult(i).message();
     return;
   }
