@@ -48,4 +48,13 @@ struct ExpertGroupsScratch {
 };
 Status LaunchExpertsGrouped(const ExpertsArgs& args, const ExpertGroupsScratch& scratch, Stream stream);
 
+// The same in parts, for a layer whose experts are not all in VRAM at once. entry_slots then hold the experts' own
+// numbers (slots_begin is 0, the shared one is slots_count), and each LaunchExpertsGroupedPart computes those that
+// `slots` [slots_count + 1] gives a slot; all others have -1. First LaunchExpertsGroups, then parts that together
+// cover every pair, then LaunchExpertsCombine.
+Status LaunchExpertsGroups(const ExpertsArgs& args, const ExpertGroupsScratch& scratch, Stream stream);
+Status LaunchExpertsGroupedPart(const ExpertsArgs& args, const ExpertGroupsScratch& scratch, const int32_t* slots,
+                                Stream stream);
+Status LaunchExpertsCombine(const ExpertsArgs& args, const ExpertGroupsScratch& scratch, Stream stream);
+
 }  // namespace qnext::cuda

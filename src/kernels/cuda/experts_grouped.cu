@@ -22,6 +22,7 @@ constexpr int kMostBuckets = 8192;
 // A bucket for each slot of the layer, then one for the shared expert's.
 struct Buckets {
   int32_t slots_begin, slots_count, shared_slot;
+  const int32_t* slots = nullptr;  // [count()] where buckets are; -1: not now. Null: buckets are slots
 
   __host__ __device__ int count() const { return slots_count + 1; }
   // -1: not a slot of this layer.
@@ -30,7 +31,11 @@ struct Buckets {
     if (slot == shared_slot) return slots_count;
     return slot >= slots_begin && slot < slots_begin + slots_count ? slot - slots_begin : -1;
   }
-  __device__ int SlotOf(int bucket) const { return bucket == slots_count ? shared_slot : slots_begin + bucket; }
+  // -1: none now.
+  __device__ int SlotOf(int bucket) const {
+    if (slots != nullptr) return slots[bucket];
+    return bucket == slots_count ? shared_slot : slots_begin + bucket;
+  }
 };
 
 // One warp turns counts into ends (inclusive sums), in place.
@@ -162,6 +167,7 @@ __global__ void __launch_bounds__(kGemmThreads, 2) GroupedHidden(const __grid_co
   for (int item = static_cast<int>(blockIdx.x); item < items; item += static_cast<int>(gridDim.x)) {
     const int column_tile = item / hidden_runs, hidden_run = item % hidden_runs;
     const int bucket = tables.Find(column_tile), slot = args.buckets.SlotOf(bucket);
+    if (slot < 0) continue;  // all threads alike
     tables.PairsOf(args, bucket, column_tile, pairs);
     if (thread < kGemmColumns) {
       rows[thread] = pairs[thread] < 0 ? -1 : static_cast<int32_t>(experts.InputRow(pairs[thread]));
@@ -232,6 +238,7 @@ __global__ void __launch_bounds__(kGemmThreads, 3) GroupedDown(const __grid_cons
   for (int item = static_cast<int>(blockIdx.x); item < items; item += static_cast<int>(gridDim.x)) {
     const int column_tile = item / tile_groups, first_tile = item % tile_groups * kGemmTiles;
     const int bucket = tables.Find(column_tile), slot = args.buckets.SlotOf(bucket);
+    if (slot < 0) continue;  // all threads alike
     tables.PairsOf(args, bucket, column_tile, pairs);
     __syncthreads();
     const int tile = first_tile + warp;
@@ -295,39 +302,31 @@ Status LaunchGroupedDown(const GroupedArgs& args, int64_t column_tiles, Stream s
                        column_tiles * CeilDiv(args.experts.down_shape.tiles, kGemmTiles), args, stream);
 }
 
-}  // namespace
+constexpr char kName[] = "experts_grouped";
 
-Status LaunchExpertsGrouped(const ExpertsArgs& args, const ExpertGroupsScratch& scratch, Stream stream) {
-  constexpr char kName[] = "experts_grouped";
+Result<GroupedArgs> MakeGroupedArgs(const ExpertsArgs& args, const ExpertGroupsScratch& scratch) {
   const Result<ExpertsView> view = MakeExpertsView(args);
   if (!view.ok()) return view.status().WithContext(kName);
   if (scratch.slots_count < 0 || scratch.slots_count + 1 > kMostBuckets || scratch.slots_begin < 0 ||
       scratch.slots_begin + scratch.slots_count > (int64_t{1} << 30)) {
     return InvalidArgument("experts_grouped: too many slots");
   }
-  GroupedArgs grouped = {.experts = view.value(),
-                         .buckets = {.slots_begin = static_cast<int32_t>(scratch.slots_begin),
-                                     .slots_count = static_cast<int32_t>(scratch.slots_count),
-                                     .shared_slot = scratch.shared_slot},
-                         .ends = scratch.counts,
-                         .pair_rows = scratch.pair_rows,
-                         .pair_out = scratch.pair_out};
-  const Buckets& buckets = grouped.buckets;
-  const int pairs = static_cast<int>(args.m * args.entries);
+  return GroupedArgs{.experts = view.value(),
+                     .buckets = {.slots_begin = static_cast<int32_t>(scratch.slots_begin),
+                                 .slots_count = static_cast<int32_t>(scratch.slots_count),
+                                 .shared_slot = scratch.shared_slot},
+                     .ends = scratch.counts,
+                     .pair_rows = scratch.pair_rows,
+                     .pair_out = scratch.pair_out};
+}
+
+Status LaunchParts(const ExpertsArgs& args, const GroupedArgs& grouped, Stream stream) {
   // Full tiles, and one that is not full for each bucket that has any.
-  const int64_t column_tiles = pairs / kGemmColumns + std::min(pairs, buckets.count());
+  const int pairs = static_cast<int>(args.m * args.entries);
+  const int64_t column_tiles = pairs / kGemmColumns + std::min(pairs, grouped.buckets.count());
   if (column_tiles * std::max(grouped.experts.down_shape.runs, grouped.experts.down_shape.tiles) > INT32_MAX) {
     return Unsupported("experts_grouped: too many rows");
   }
-
-  QNEXT_RETURN_IF_ERROR(LaunchKernel("experts_count_pairs", CountPairs,
-                                     {.threads_x = kCountThreads, .shared_bytes = int64_t{buckets.count()} * 4}, stream,
-                                     args.entry_slots, pairs, buckets, scratch.counts));
-  QNEXT_RETURN_IF_ERROR(
-      LaunchKernel("experts_place_pairs", PlacePairs,
-                   {.blocks_x = CeilDiv(buckets.count(), kPlaceWarps), .threads_x = kPlaceWarps * kWarp}, stream,
-                   args.entry_slots, pairs, buckets, static_cast<const int32_t*>(scratch.counts), scratch.pair_rows));
-
   const bool gate_zeros = args.slots.gate_up.has_zeros, down_zeros = args.slots.down.has_zeros;
   if (ScalesServeQuads(grouped.experts.gate_shape)) {
     QNEXT_RETURN_IF_ERROR((gate_zeros ? LaunchGroupedHidden<true, true>(grouped, column_tiles, stream)
@@ -337,16 +336,47 @@ Status LaunchExpertsGrouped(const ExpertsArgs& args, const ExpertGroupsScratch& 
                                       : LaunchGroupedHidden<false, false>(grouped, column_tiles, stream)));
   }
   if (ScalesServeQuads(grouped.experts.down_shape)) {
-    QNEXT_RETURN_IF_ERROR((down_zeros ? LaunchGroupedDown<true, true>(grouped, column_tiles, stream)
-                                      : LaunchGroupedDown<true, false>(grouped, column_tiles, stream)));
-  } else {
-    QNEXT_RETURN_IF_ERROR((down_zeros ? LaunchGroupedDown<false, true>(grouped, column_tiles, stream)
-                                      : LaunchGroupedDown<false, false>(grouped, column_tiles, stream)));
+    return down_zeros ? LaunchGroupedDown<true, true>(grouped, column_tiles, stream)
+                      : LaunchGroupedDown<true, false>(grouped, column_tiles, stream);
   }
+  return down_zeros ? LaunchGroupedDown<false, true>(grouped, column_tiles, stream)
+                    : LaunchGroupedDown<false, false>(grouped, column_tiles, stream);
+}
+
+}  // namespace
+
+Status LaunchExpertsGroups(const ExpertsArgs& args, const ExpertGroupsScratch& scratch, Stream stream) {
+  QNEXT_ASSIGN_OR_RETURN(const GroupedArgs grouped, MakeGroupedArgs(args, scratch));
+  const Buckets& buckets = grouped.buckets;
+  const int pairs = static_cast<int>(args.m * args.entries);
+  QNEXT_RETURN_IF_ERROR(LaunchKernel("experts_count_pairs", CountPairs,
+                                     {.threads_x = kCountThreads, .shared_bytes = int64_t{buckets.count()} * 4}, stream,
+                                     args.entry_slots, pairs, buckets, scratch.counts));
+  return LaunchKernel("experts_place_pairs", PlacePairs,
+                      {.blocks_x = CeilDiv(buckets.count(), kPlaceWarps), .threads_x = kPlaceWarps * kWarp}, stream,
+                      args.entry_slots, pairs, buckets, static_cast<const int32_t*>(scratch.counts), scratch.pair_rows);
+}
+
+Status LaunchExpertsGroupedPart(const ExpertsArgs& args, const ExpertGroupsScratch& scratch, const int32_t* slots,
+                                Stream stream) {
+  QNEXT_ASSIGN_OR_RETURN(GroupedArgs grouped, MakeGroupedArgs(args, scratch));
+  grouped.buckets.slots = slots;
+  return LaunchParts(args, grouped, stream);
+}
+
+Status LaunchExpertsCombine(const ExpertsArgs& args, const ExpertGroupsScratch& scratch, Stream stream) {
+  QNEXT_ASSIGN_OR_RETURN(const GroupedArgs grouped, MakeGroupedArgs(args, scratch));
   return LaunchKernel(
       "experts_combine", Combine,
       {.blocks_x = args.m * CeilDiv(grouped.experts.down_shape.out, kCombineThreads), .threads_x = kCombineThreads},
       stream, grouped);
+}
+
+Status LaunchExpertsGrouped(const ExpertsArgs& args, const ExpertGroupsScratch& scratch, Stream stream) {
+  QNEXT_ASSIGN_OR_RETURN(const GroupedArgs grouped, MakeGroupedArgs(args, scratch));
+  QNEXT_RETURN_IF_ERROR(LaunchExpertsGroups(args, scratch, stream));
+  QNEXT_RETURN_IF_ERROR(LaunchParts(args, grouped, stream));
+  return LaunchExpertsCombine(args, scratch, stream);
 }
 
 }  // namespace qnext::cuda

@@ -1,0 +1,74 @@
+// CpuExperts: the experts of a decode step that the CPU computes, out of the store in RAM.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+#include "base/thread_pool.h"
+#include "kernels/kernels.h"
+#include "quant/int4_matrix.h"
+
+namespace qnext {
+
+// The experts of one layer: each is gate, up and down packed one after the other (docs/int4-layout.md), `stride` apart.
+struct CpuExpertLayer {
+  const std::byte* base = nullptr;
+  int64_t stride = 0;
+  Int4Layout gate_up;  // [I, D]
+  Int4Layout down;     // [D, I]
+};
+
+// Row `rows[i]` of the step goes through expert `experts[i]`, with weight `weights[i]`.
+struct CpuExpertPairs {
+  std::span<const int32_t> rows, experts;
+  std::span<const float> weights;
+};
+
+// Used by the thread that owns the pool, one call at a time. Allocates when made and never after.
+class CpuExperts {
+ public:
+  // For at most `max_pairs` pairs of `max_rows` rows, and experts no larger than `hidden` = D by `intermediate` = I.
+  CpuExperts(const Kernels& kernels, ThreadPool& pool, int64_t max_rows, int64_t max_pairs, int64_t hidden,
+             int64_t intermediate);
+
+  // sum[r] = the weighted outputs of row r's pairs, added in order of the list; 0 where it has none. `x`: the
+  // activations of rows 0 .. rows-1 as int8 codes. One loop over the pool's threads: what reads a hidden value waits
+  // for those that make it, not for the loop's end.
+  void Run(const CpuExpertLayer& layer, const CpuExpertPairs& pairs, const Int8Rows& x, int64_t rows, float* sum);
+
+ private:
+  // Pairs of one expert stand together: `first` and `count` in the order of pair_order_.
+  struct Group {
+    int32_t expert = 0, first = 0, count = 0;
+  };
+
+  void GroupPairs(const CpuExpertPairs& pairs);
+  void GatherRows(const CpuExpertPairs& pairs, const Int8Rows& x);
+  // `part` of the items of the loop's first or second half.
+  void RunGateUp(const CpuExpertLayer& layer, const Int8Rows& x, Range part);
+  void RunDown(const CpuExpertLayer& layer, const CpuExpertPairs& pairs, int64_t rows, Range tiles, int thread,
+               float* sum);
+  // Rows `first` and on of the hidden values.
+  Int8Rows Hidden(const Int4Layout& down, int64_t first);
+
+  const Kernels& kernels_;
+  ThreadPool& pool_;
+  const int64_t max_rows_, max_pairs_, intermediate_;
+  std::vector<Group> groups_;
+  std::vector<int32_t> pair_order_;  // [pairs] the places in the list, by group
+  std::vector<int32_t> pair_place_;  // [pairs] the inverse
+  bool one_row_ = false;             // of the call: every expert reads the step's only row
+  // Items of the first half that are finished.
+  alignas(64) std::atomic<int64_t> hidden_done_{0};
+  AlignedBuffer<int8_t> x_codes_, hidden_codes_;
+  AlignedBuffer<float> x_scales_, hidden_scales_;
+  AlignedBuffer<float> gate_, up_;  // [max_pairs, I]
+  AlignedBuffer<float> outputs_;    // [threads, max_pairs, D] by group, of the tile that the thread is at
+  AlignedBuffer<int32_t> x_sums_, hidden_sums_;
+};
+
+}  // namespace qnext
