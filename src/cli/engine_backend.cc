@@ -68,14 +68,60 @@ Result<std::string> EngineBackend::ApplyTemplate(const nlohmann::ordered_json& v
   return engine_->chat()->Render(variables["messages"], extra);
 }
 
+namespace {
+
+using server::BackendMetric;
+
+void AddExpertMetrics(const ExpertStats& stats, std::vector<BackendMetric>& metrics) {
+  const auto counter = [&](const char* name, const char* help, double value, const char* label = nullptr,
+                           const char* is = nullptr) {
+    BackendMetric metric{
+        .name = name, .help = help, .type = BackendMetric::Type::kCounter, .labels = {}, .value = value};
+    if (label != nullptr) metric.labels = {{label, is}};
+    metrics.push_back(std::move(metric));
+  };
+  const auto count = [](int64_t n) { return static_cast<double>(n); };
+  constexpr char kServed[] = "Experts that decode steps chose, by who computed them.";
+  const int64_t hits = stats.choices - stats.cpu - stats.fetched;
+  counter("qnext_experts_served_total", kServed, count(hits), "place", "gpu");
+  counter("qnext_experts_served_total", kServed, count(stats.fetched), "place", "fetched");
+  counter("qnext_experts_served_total", kServed, count(stats.cpu), "place", "cpu");
+  counter("qnext_experts_promoted_total", "Experts copied into GPU memory between decode steps.",
+          count(stats.promoted));
+  constexpr char kBytes[] = "Bytes of experts that decode steps moved, by where they were read.";
+  counter("qnext_expert_bytes_total", kBytes, count(hits * stats.expert_bytes), "place", "gpu");
+  counter("qnext_expert_bytes_total", kBytes, count((stats.fetched + stats.promoted) * stats.expert_bytes), "place",
+          "link");
+  counter("qnext_expert_bytes_total", kBytes, count(stats.cpu * stats.expert_bytes), "place", "cpu");
+  constexpr char kSeconds[] = "Seconds of decode steps in layers with experts, by phase; places work at the same time.";
+  counter("qnext_expert_seconds_total", kSeconds, stats.gpu_seconds, "phase", "gpu");
+  counter("qnext_expert_seconds_total", kSeconds, stats.cpu_seconds, "phase", "cpu");
+  counter("qnext_expert_seconds_total", kSeconds, stats.wait_seconds, "phase", "gpu_waits");
+  constexpr char kSteps[] = "Seconds of decode steps, from launch to results, and between two of them.";
+  counter("qnext_decode_seconds_total", kSteps, stats.step_seconds, "phase", "step");
+  counter("qnext_decode_seconds_total", kSteps, stats.between_seconds, "phase", "between");
+  counter("qnext_decode_steps_total", "Decode steps of a model whose experts are partly in RAM.", count(stats.steps));
+  metrics.push_back({.name = "qnext_cached_experts",
+                     .help = "Copies of experts that GPU memory has room for.",
+                     .type = BackendMetric::Type::kGauge,
+                     .labels = {},
+                     .value = count(stats.cached_experts)});
+}
+
+}  // namespace
+
 std::vector<server::BackendMetric> EngineBackend::Metrics() const {
-  const std::optional<SimulatedRouting>& routing = engine_->info().simulated_routing;
-  if (!routing) return {};
-  return {{.name = "qnext_simulated_routing_entropy_bits",
-           .help = "Entropy of the experts' simulated choice; absent where the routers decide.",
-           .type = server::BackendMetric::Type::kGauge,
-           .labels = {{"routing", std::string(RoutingName(routing->kind))}},
-           .value = routing->entropy_bits}};
+  std::vector<BackendMetric> metrics;
+  if (const std::optional<SimulatedRouting>& routing = engine_->info().simulated_routing) {
+    metrics.push_back({.name = "qnext_simulated_routing_entropy_bits",
+                       .help = "Entropy of the experts' simulated choice; absent where the routers decide.",
+                       .type = BackendMetric::Type::kGauge,
+                       .labels = {{"routing", std::string(RoutingName(routing->kind))}},
+                       .value = routing->entropy_bits});
+  }
+  const std::lock_guard lock(mutex_);
+  if (expert_stats_) AddExpertMetrics(*expert_stats_, metrics);
+  return metrics;
 }
 
 Result<server::GenerateResult> EngineBackend::Generate(const server::GenerateRequest& request,
@@ -94,7 +140,12 @@ Result<server::GenerateResult> EngineBackend::Generate(const server::GenerateReq
                                        return on_event({.text = piece.text, .tokens = {&token, 1}});
                                      },
                                  .cancelled = [&] { return !on_event({}); }};
-  QNEXT_ASSIGN_OR_RETURN(const GenerationResult result, engine_->Generate(asked, hooks));
+  const Result<GenerationResult> generated = engine_->Generate(asked, hooks);
+  {
+    const std::lock_guard lock(mutex_);
+    expert_stats_ = engine_->expert_stats();
+  }
+  QNEXT_ASSIGN_OR_RETURN(const GenerationResult result, generated);
   if (result.finish_reason == FinishReason::kCancelled) return Cancelled("nobody waits for the answer any more");
   return server::GenerateResult{.finish_reason = result.finish_reason == FinishReason::kStop
                                                      ? server::FinishReason::kStop

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,8 @@
 
 namespace qnext {
 
-// Thread-safe as Backend asks: everything but Generate reads only what is constant after loading.
+// Thread-safe as Backend asks: everything but Generate reads only what is constant after loading, or what the last
+// Generate left.
 class EngineBackend final : public server::Backend {
  public:
   EngineBackend(std::unique_ptr<Engine> engine, int64_t vocab_size);
@@ -30,6 +32,8 @@ class EngineBackend final : public server::Backend {
  private:
   std::unique_ptr<Engine> engine_;
   server::ModelInfo info_;
+  mutable std::mutex mutex_;
+  std::optional<ExpertStats> expert_stats_;  // behind mutex_; as the last Generate left them
 };
 
 }  // namespace qnext

@@ -59,6 +59,8 @@ void AddModelOptions(CLI::App& app, ModelFlags& flags) {
   app.add_option("--vram", flags.vram,
                  "the most GPU memory that this process may take, as 15GiB; default: what is free, less 256 MiB")
       ->type_name("SIZE");
+  app.add_option("--cached-experts", flags.cached_experts, "experts in GPU memory, for measurements")->group("");
+  app.add_option("--fetch", flags.fetch, "misses of a layer that a step fetches, for measurements")->group("");
   app.add_option("--threads", flags.threads,
                  "CPU workers; default: physical cores less one (of the fast kind, within the container's quota)")
       ->type_name("N");
@@ -121,14 +123,17 @@ Status CheckModelFlags(const ModelFlags& flags) {
   if (flags.device == "cuda" && flags.activations != "int8") {
     return InvalidArgument("--activations: the CUDA engine has int8 only");
   }
-  if (flags.device == "cuda" && flags.cpu_isa != "auto") {
-    return InvalidArgument("--cpu-isa: not with --device cuda");
+  if (flags.device == "cuda" && flags.cpu_isa == kReferenceIsa) {
+    return InvalidArgument("--cpu-isa: reference only with --device cpu");
   }
   if (!flags.vram.empty()) {
     const Result<int64_t> bytes = ParseByteSize(flags.vram);
     if (!bytes.ok()) return bytes.status().WithContext("--vram");
     if (flags.device == "cpu") return InvalidArgument("--vram: not with --device cpu");
     if (!HasCudaEngine()) return InvalidArgument("--vram: this build has no CUDA engine");
+  }
+  for (const auto& [name, value] : {std::pair{"--cached-experts", flags.cached_experts}, {"--fetch", flags.fetch}}) {
+    if (value && *value < 0) return InvalidArgument(fmt::format("{}: must be at least 0, not {}", name, *value));
   }
   QNEXT_RETURN_IF_ERROR(CheckThreads(flags.threads));
   if (Lookup(kKvTypes, flags.kv) == nullptr) {
@@ -150,6 +155,8 @@ Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags) {
   options.folder = flags.model;
   options.device = flags.device.empty() ? Device::kAuto : *ParseDevice(flags.device);
   if (!flags.vram.empty()) options.vram_bytes = *ParseByteSize(flags.vram);
+  options.cached_experts = flags.cached_experts;
+  options.fixed_fetch = flags.fetch;
   options.synthetic = flags.synthetic;
   if (!flags.routing.empty()) {
     options.routing = *ParseRouting(flags.routing);
@@ -205,6 +212,10 @@ std::vector<std::pair<std::string, std::string>> DescribeFlags(const ModelFlags&
   } else {
     facts.emplace_back("GPU", info.gpu);
     facts.emplace_back("GPU memory planned", FormatBytes(info.vram_bytes));
+    if (info.cached_experts) {
+      facts.emplace_back("experts", fmt::format("{} in GPU memory, all in RAM", *info.cached_experts));
+      facts.emplace_back("kernels", info.kernels);
+    }
   }
   return facts;
 }

@@ -1,6 +1,7 @@
 // The model on a GPU as the engine sees it: one sequence, in slot 0.
 #include <fmt/core.h>
 
+#include <chrono>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,7 @@ namespace qnext {
 namespace {
 
 constexpr int64_t kSlot = 0;
+constexpr std::chrono::microseconds kSpin{2000};
 
 cuda::SamplingRow ToRow(const SamplingParams& params, uint64_t seed, uint64_t stream) {
   const bool penalizes =
@@ -39,7 +41,8 @@ cuda::SamplingRow ToRow(const SamplingParams& params, uint64_t seed, uint64_t st
 
 class CudaLanguageModel final : public LanguageModel {
  public:
-  explicit CudaLanguageModel(std::unique_ptr<cuda::CudaModel> model) : model_(std::move(model)) {}
+  CudaLanguageModel(std::unique_ptr<ThreadPool> pool, std::unique_ptr<cuda::CudaModel> model)
+      : pool_(std::move(pool)), model_(std::move(model)) {}
 
   int64_t vocab_size() const override { return model_->config().vocab_size; }
   int64_t context() const override { return model_->options().context; }
@@ -81,6 +84,25 @@ class CudaLanguageModel final : public LanguageModel {
     return model_->Forward(kSlot, ids, outputs);
   }
 
+  std::optional<ExpertStats> expert_stats() const override {
+    const cuda::HybridStats* stats = model_->hybrid_stats();
+    if (stats == nullptr) return std::nullopt;
+    return ExpertStats{.steps = stats->steps,
+                       .choices = stats->choices,
+                       .hits = stats->hits,
+                       .cpu = stats->cpu,
+                       .fetched = stats->fetched,
+                       .promoted = stats->promoted,
+                       .expert_bytes = stats->expert_bytes,
+                       .cached_experts = *model_->memory().cached_experts,
+                       .experts = stats->experts,
+                       .cpu_seconds = stats->cpu_seconds,
+                       .gpu_seconds = stats->gpu_seconds,
+                       .wait_seconds = stats->wait_seconds,
+                       .step_seconds = stats->step_seconds,
+                       .between_seconds = stats->between_seconds};
+  }
+
   Result<StepTimes> Profile(int64_t context) override {
     QNEXT_RETURN_IF_ERROR(reset_);
     QNEXT_CHECK(context >= 1 && context <= this->context(), "tokens that the sequence can hold");
@@ -102,6 +124,7 @@ class CudaLanguageModel final : public LanguageModel {
  private:
   static cuda::CudaModel::Row Row(std::span<const int32_t> ids) { return {.slot = kSlot, .id = ids.front()}; }
 
+  std::unique_ptr<ThreadPool> pool_;  // the CPU's part of a step; outlives the model
   std::unique_ptr<cuda::CudaModel> model_;
   Status reset_;  // of the last Reset, which cannot say so itself
 };
@@ -112,9 +135,7 @@ Status CheckOptions(const ModelLoadOptions& options) {
   if (options.model.activations != Activations::kInt8) {
     return Unsupported("activations: the CUDA engine has int8 only");
   }
-  if (options.reference_kernels || options.isa) {
-    return Unsupported("cpu-isa: a CPU path has been asked for");
-  }
+  if (options.reference_kernels) return Unsupported("cpu-isa: the reference has been asked for");
   return {};
 }
 
@@ -137,38 +158,51 @@ Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& option
     if (options.synthetic.empty()) return InvalidArgument("routing: with a checkpoint the real router decides");
     routing.emplace(options.routing, config, options.synthetic_seed);
   }
-  ThreadPool pool(options.threads);
-  pool.PinCallingThread();
+  std::vector<std::string> warnings;
+  QNEXT_ASSIGN_OR_RETURN(const Kernels* kernels, SelectCpuKernels(DetectCpuFeatures(), options.isa, &warnings));
+  // Between two layers whose experts the CPU helps with, the GPU works for less than this.
+  ThreadPoolOptions threads = options.threads;
+  threads.spin = kSpin;
+  auto pool = std::make_unique<ThreadPool>(threads);
+  pool->PinCallingThread();
   const cuda::CudaModelOptions cuda_options{.kv_type = options.model.kv_type,
                                             .slots = 1,
                                             .context = limits.context,
                                             .max_block_tokens = options.model.max_block_tokens,
                                             .vocab_end = limits.vocab_end,
                                             .routing = routing ? &*routing : nullptr,
-                                            .vram_bytes = options.vram_bytes};
+                                            .vram_bytes = options.vram_bytes,
+                                            .cached_experts = options.cached_experts,
+                                            .kernels = kernels,
+                                            .fixed_fetch = options.fixed_fetch};
   std::unique_ptr<cuda::CudaModel> model;
-  std::vector<std::string> warnings;
   if (!options.synthetic.empty()) {
     const SyntheticCheckpoint source(config, options.synthetic_seed);
-    QNEXT_ASSIGN_OR_RETURN(model, cuda::CudaModel::Load(source, config, cuda_options, gpu, pool, progress));
+    QNEXT_ASSIGN_OR_RETURN(model, cuda::CudaModel::Load(source, config, cuda_options, gpu, *pool, progress));
   } else {
     QNEXT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.folder));
     QNEXT_RETURN_IF_ERROR(CheckTensors(checkpoint, config));
     QNEXT_ASSIGN_OR_RETURN(
-        model, cuda::CudaModel::Load(CheckpointSource(checkpoint), config, cuda_options, gpu, pool, progress));
+        model, cuda::CudaModel::Load(CheckpointSource(checkpoint), config, cuda_options, gpu, *pool, progress));
     AddWeightWarnings(model->disputed_zeros(), options.folder, warnings);
   }
+  for (std::string& warning : model->warnings()) warnings.push_back(std::move(warning));
   QNEXT_ASSIGN_OR_RETURN(std::string description, DescribeGpu());
+  std::string used = fmt::format("cuda-{}.{}", gpu.major, gpu.minor);
+  std::optional<int64_t> cached = model->memory().cached_experts;
+  if (cached) used += fmt::format(", {}", kernels->name);
   DeviceInfo info{.device = "cuda",
                   .gpu = std::move(description),
                   .fallback = "",
-                  .kernels = fmt::format("cuda-{}.{}", gpu.major, gpu.minor),
-                  .threads = pool.threads(),
+                  .kernels = std::move(used),
+                  .threads = pool->threads(),
                   .weight_bytes = model->weight_bytes(),
                   .vram_bytes = model->memory().vram_bytes(),
+                  .cached_experts = cached,
                   .warnings = std::move(warnings),
                   .simulated_routing = DescribeRouting(routing ? &*routing : nullptr, config)};
-  return LoadedLanguageModel{.model = std::make_unique<CudaLanguageModel>(std::move(model)), .info = std::move(info)};
+  return LoadedLanguageModel{.model = std::make_unique<CudaLanguageModel>(std::move(pool), std::move(model)),
+                             .info = std::move(info)};
 }
 
 }  // namespace qnext

@@ -40,6 +40,7 @@ struct EngineInfo {
   std::string gpu;                    // its name, or empty
   std::string fallback;               // why the model is not on a GPU although nobody asked for the CPU, or empty
   int64_t vram_bytes = 0;             // planned
+  std::optional<int64_t> cached_experts;  // copies in GPU memory; absent: all experts are in one place
   std::vector<std::string> warnings;  // what loading noticed
 };
 
@@ -71,6 +72,7 @@ class Engine {
   std::vector<int32_t> ChatEosIds() const;
   const GenerationDefaults& defaults() const { return parts_.defaults; }
   const EngineInfo& info() const { return parts_.info; }
+  std::optional<ExpertStats> expert_stats() const { return parts_.model->expert_stats(); }
   int64_t context() const { return parts_.model->context(); }
   // What whoever runs this engine should know; with `chats`, about its chat template too.
   std::vector<std::string> Warnings(bool chats) const;

@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 
 #include "base/status.h"
+#include "engine/expert_stats.h"
 #include "engine/sampling_params.h"
 #include "engine/step_times.h"
 
@@ -48,6 +50,9 @@ class LanguageModel {
   virtual Status ForwardAll(std::span<const int32_t> /*ids*/, const ForwardOutputs& /*outputs*/) {
     return Unsupported("this model does not show its inner states");
   }
+
+  // Absent where all experts are in one place.
+  virtual std::optional<ExpertStats> expert_stats() const { return std::nullopt; }
 
   // Measures a decode step that looks back on `context` tokens, fewer where the sequence cannot hold as many and the
   // steps of the measurement. The sequence is then good for Reset only. For developers.

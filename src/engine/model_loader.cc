@@ -145,6 +145,7 @@ Result<LoadedLanguageModel> LoadOnADevice(const ModelLoadOptions& options, const
                   .threads = loaded.threads(),
                   .weight_bytes = loaded.model().weight_bytes(),
                   .vram_bytes = 0,
+                  .cached_experts = std::nullopt,
                   .warnings = loaded.warnings(),
                   .simulated_routing = DescribeRouting(loaded.routing(), config)};
   return LoadedLanguageModel{.model = std::make_unique<CpuLanguageModel>(std::move(loaded), limits.context),

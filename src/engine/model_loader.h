@@ -33,6 +33,9 @@ struct ModelLoadOptions {
   std::string folder;
   Device device = Device::kCpu;
   std::optional<int64_t> vram_bytes;  // a hard bound on the GPU memory of this process; absent: what is free
+  // For measurements: how many experts GPU memory holds (absent: as many as fit), and how many misses of each layer a
+  // step fetches (absent: what measuring says).
+  std::optional<int64_t> cached_experts, fixed_fetch;
   // Weights made in place instead of a folder: a kind of checkpoint/synthetic.h. Empty: none.
   std::string synthetic;
   uint64_t synthetic_seed = kSyntheticSeed;  // of weights and routing
@@ -99,6 +102,7 @@ struct DeviceInfo {
   int threads = 0;       // CPU workers
   int64_t weight_bytes = 0;
   int64_t vram_bytes = 0;                             // planned
+  std::optional<int64_t> cached_experts;              // copies in GPU memory; absent: all experts are in one place
   std::vector<std::string> warnings;                  // what loading noticed
   std::optional<SimulatedRouting> simulated_routing;  // absent: the routers decide
 };

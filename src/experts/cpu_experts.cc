@@ -9,6 +9,11 @@
 namespace qnext {
 namespace {
 
+constexpr int64_t kTilesPerRun = kInt4BlockInputs / kInt4TileRows;
+// A thread takes this part of an equal share of what is left at a time: long reads at first, short ones at the end, so
+// that all threads end together.
+constexpr int64_t kShares = 2;
+
 void Pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -34,6 +39,7 @@ CpuExperts::CpuExperts(const Kernels& kernels, ThreadPool& pool, int64_t max_row
       intermediate_(RoundUp(intermediate, kInt4BlockInputs)) {
   const int64_t width = RoundUp(hidden, kInt4BlockInputs);
   groups_.reserve(static_cast<size_t>(max_pairs));
+  hidden_left_ = std::make_unique<std::atomic<int64_t>[]>(static_cast<size_t>(max_pairs));
   pair_order_.resize(static_cast<size_t>(max_pairs));
   pair_place_.resize(static_cast<size_t>(max_pairs));
   x_codes_ = AlignedBuffer<int8_t>(max_pairs * width);
@@ -85,49 +91,76 @@ Int8Rows CpuExperts::Hidden(const Int4Layout& down, int64_t first) {
                   first);
 }
 
-void CpuExperts::RunGateUp(const CpuExpertLayer& layer, const Int8Rows& x, Range part) {
-  const int64_t runs = CeilDiv(layer.gate_up.out, kInt4BlockInputs);
-  for (int64_t item = part.begin; item < part.end; ++item) {
-    const Group& group = groups_[static_cast<size_t>(item / runs)];
-    const std::byte* expert = layer.base + group.expert * layer.stride;
-    const Int8Rows rows = one_row_ ? x : RowsFrom(x, group.first);
-    GateUp(kernels_,
-           {.gate = {.layout = layer.gate_up, .data = expert},
-            .up = {.layout = layer.gate_up, .data = expert + layer.gate_up.bytes()},
-            .x_gate = rows,
-            .x_up = rows,
-            .gate_y = gate_.data() + group.first * intermediate_,
-            .up_y = up_.data() + group.first * intermediate_,
-            .activated = Hidden(layer.down, group.first),
-            .m = group.count,
-            .y_stride = intermediate_},
-           {item % runs, item % runs + 1});
+Range CpuExperts::Take(const Work& work) {
+  const int64_t runs = CeilDiv(work.layer.gate_up.out, kInt4BlockInputs), shares = kShares * pool_.threads();
+  int64_t begin = next_item_.load(std::memory_order_relaxed), end = begin;
+  do {
+    if (begin >= work.items) return {work.items, work.items};
+    const bool hidden = begin < work.hidden_items;
+    end = begin + std::max<int64_t>(1, ((hidden ? work.hidden_items : work.items) - begin) / shares);
+    end = std::min(end, hidden ? (begin / runs + 1) * runs : work.items);
+  } while (!next_item_.compare_exchange_weak(begin, end, std::memory_order_relaxed));
+  return {begin, end};
+}
+
+void CpuExperts::RunItems(const Work& work, int thread) {
+  for (Range now = Take(work); now.begin < now.end; now = Take(work)) {
+    if (now.begin < work.hidden_items) {
+      RunGateUp(work, now);
+    } else {
+      RunDown(work, {now.begin - work.hidden_items, now.end - work.hidden_items}, thread);
+    }
   }
 }
 
-void CpuExperts::RunDown(const CpuExpertLayer& layer, const CpuExpertPairs& pairs, int64_t rows, Range tiles, int thread,
-                         float* sum) {
+void CpuExperts::RunGateUp(const Work& work, Range items) {
+  const CpuExpertLayer& layer = work.layer;
+  const int64_t runs = CeilDiv(layer.gate_up.out, kInt4BlockInputs);
+  const auto index = static_cast<size_t>(items.begin / runs);
+  const Group& group = groups_[index];
+  const std::byte* expert = layer.base + group.expert * layer.stride;
+  const Int8Rows rows = one_row_ ? work.x : RowsFrom(work.x, group.first);
+  GateUp(kernels_,
+         {.gate = {.layout = layer.gate_up, .data = expert},
+          .up = {.layout = layer.gate_up, .data = expert + layer.gate_up.bytes()},
+          .x_gate = rows,
+          .x_up = rows,
+          .gate_y = gate_.data() + group.first * intermediate_,
+          .up_y = up_.data() + group.first * intermediate_,
+          .activated = Hidden(layer.down, group.first),
+          .m = group.count,
+          .y_stride = intermediate_},
+         {items.begin % runs, items.begin % runs + items.size()});
+  hidden_left_[index].fetch_sub(items.size(), std::memory_order_release);
+}
+
+void CpuExperts::RunDown(const Work& work, Range tiles, int thread) {
+  const CpuExpertLayer& layer = work.layer;
   const int64_t dim = layer.down.out;
   float* y = outputs_.data() + thread * max_pairs_ * dim;
-  for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
-    const int64_t first = tile * kInt4TileRows, width = std::min(kInt4TileRows, dim - first);
-    for (int64_t r = 0; r < rows; ++r) std::fill_n(sum + r * dim + first, width, 0.0f);
-    for (const Group& group : groups_) {
-      const std::byte* expert = layer.base + group.expert * layer.stride;
-      kernels_.int4_matmul_i8({.weight = {.layout = layer.down, .data = expert + 2 * layer.gate_up.bytes()},
-                               .x = Hidden(layer.down, group.first),
-                               .y = y + group.first * dim,
-                               .m = group.count,
-                               .y_stride = dim},
-                              {tile, tile + 1});
-    }
-    // In order of the list, so that a row's sum does not depend on what other rows chose.
-    for (size_t pair = 0; pair < pairs.rows.size(); ++pair) {
-      const float weight = pairs.weights[pair];
-      const float* from = y + pair_place_[pair] * dim + first;
-      float* to = sum + pairs.rows[pair] * dim + first;
-      for (int64_t k = 0; k < width; ++k) to[k] += weight * from[k];
-    }
+  const auto down = [&](const Group& group) {
+    return Int4Matrix{.layout = layer.down,
+                      .data = layer.base + group.expert * layer.stride + 2 * layer.gate_up.bytes()};
+  };
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    // Items are handed out in order, so others are at work on what is missing here.
+    while (hidden_left_[g].load(std::memory_order_acquire) > 0) Pause();
+    kernels_.int4_matmul_i8({.weight = down(groups_[g]),
+                             .x = Hidden(layer.down, groups_[g].first),
+                             .y = y + groups_[g].first * dim,
+                             .m = groups_[g].count,
+                             .y_stride = dim,
+                             .next = g + 1 < groups_.size() ? down(groups_[g + 1]).codes(tiles.begin) : nullptr},
+                            tiles);
+  }
+  // In order of the list, so that a row's sum does not depend on what other rows chose.
+  const int64_t first = tiles.begin * kInt4TileRows, width = std::min(tiles.end * kInt4TileRows, dim) - first;
+  for (int64_t r = 0; r < work.rows; ++r) std::fill_n(work.sum + r * dim + first, width, 0.0f);
+  for (size_t pair = 0; pair < work.pairs.rows.size(); ++pair) {
+    const float weight = work.pairs.weights[pair];
+    const float* from = y + pair_place_[pair] * dim + first;
+    float* to = work.sum + work.pairs.rows[pair] * dim + first;
+    for (int64_t k = 0; k < width; ++k) to[k] += weight * from[k];
   }
 }
 
@@ -135,27 +168,20 @@ void CpuExperts::Run(const CpuExpertLayer& layer, const CpuExpertPairs& pairs, c
                      float* sum) {
   const auto count = static_cast<int64_t>(pairs.experts.size());
   QNEXT_CHECK(count <= max_pairs_ && rows <= max_rows_, "as many pairs and rows as there is room for");
+  if (count == 0) return std::fill_n(sum, rows * layer.down.out, 0.0f), void();
   GroupPairs(pairs);
   one_row_ = rows == 1;
-  Int8Rows inputs = x;
+  Work work = {.layer = layer, .pairs = pairs, .x = x, .rows = rows, .sum = sum, .hidden_items = 0, .items = 0};
   if (!one_row_) {
     GatherRows(pairs, x);
-    inputs = {.codes = x_codes_.data(), .scales = x_scales_.data(), .sums = x_sums_.data(), .in_padded = x.in_padded};
+    work.x = {.codes = x_codes_.data(), .scales = x_scales_.data(), .sums = x_sums_.data(), .in_padded = x.in_padded};
   }
-  const int64_t hidden_items = static_cast<int64_t>(groups_.size()) * CeilDiv(layer.gate_up.out, kInt4BlockInputs);
-  hidden_done_.store(0, std::memory_order_relaxed);
-  // Items are handed out in order: whoever gets one of the second half may wait for the first, which others work on.
-  pool_.ParallelFor(hidden_items + layer.down.tiles(), 1, [&](Range part, int thread) {
-    for (int64_t item = part.begin; item < part.end; ++item) {
-      if (item < hidden_items) {
-        RunGateUp(layer, inputs, {item, item + 1});
-        hidden_done_.fetch_add(1, std::memory_order_release);
-        continue;
-      }
-      while (hidden_done_.load(std::memory_order_acquire) < hidden_items) Pause();
-      RunDown(layer, pairs, rows, {item - hidden_items, item - hidden_items + 1}, thread, sum);
-    }
-  });
+  work.hidden_items = static_cast<int64_t>(groups_.size()) * CeilDiv(layer.gate_up.out, kInt4BlockInputs);
+  work.items = work.hidden_items + layer.down.tiles();
+  const int64_t runs = work.hidden_items / static_cast<int64_t>(groups_.size());
+  for (size_t g = 0; g < groups_.size(); ++g) hidden_left_[g].store(runs, std::memory_order_relaxed);
+  next_item_.store(0, std::memory_order_relaxed);
+  pool_.ParallelFor(pool_.threads(), 1, [&](Range /*part*/, int thread) { RunItems(work, thread); });
 }
 
 }  // namespace qnext

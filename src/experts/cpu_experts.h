@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -36,8 +37,8 @@ class CpuExperts {
              int64_t intermediate);
 
   // sum[r] = the weighted outputs of row r's pairs, added in order of the list; 0 where it has none. `x`: the
-  // activations of rows 0 .. rows-1 as int8 codes. One loop over the pool's threads: what reads a hidden value waits
-  // for those that make it, not for the loop's end.
+  // activations of rows 0 .. rows-1 as int8 codes. One loop over the pool's threads: whoever needs an expert's hidden
+  // values waits for these, not for the end of a loop.
   void Run(const CpuExpertLayer& layer, const CpuExpertPairs& pairs, const Int8Rows& x, int64_t rows, float* sum);
 
  private:
@@ -46,12 +47,24 @@ class CpuExperts {
     int32_t expert = 0, first = 0, count = 0;
   };
 
+  // The work of a call: runs of 32 hidden values of each group, then tiles of the output.
+  struct Work {
+    const CpuExpertLayer& layer;
+    const CpuExpertPairs& pairs;
+    Int8Rows x;
+    int64_t rows;
+    float* sum;
+    int64_t hidden_items, items;
+  };
+
   void GroupPairs(const CpuExpertPairs& pairs);
   void GatherRows(const CpuExpertPairs& pairs, const Int8Rows& x);
-  // `part` of the items of the loop's first or second half.
-  void RunGateUp(const CpuExpertLayer& layer, const Int8Rows& x, Range part);
-  void RunDown(const CpuExpertLayer& layer, const CpuExpertPairs& pairs, int64_t rows, Range tiles, int thread,
-               float* sum);
+  // The next items for one thread, fewer the fewer there are left; of one half and, in the first, of one expert. Empty:
+  // none are left.
+  Range Take(const Work& work);
+  void RunItems(const Work& work, int thread);
+  void RunGateUp(const Work& work, Range items);
+  void RunDown(const Work& work, Range tiles, int thread);
   // Rows `first` and on of the hidden values.
   Int8Rows Hidden(const Int4Layout& down, int64_t first);
 
@@ -62,8 +75,9 @@ class CpuExperts {
   std::vector<int32_t> pair_order_;  // [pairs] the places in the list, by group
   std::vector<int32_t> pair_place_;  // [pairs] the inverse
   bool one_row_ = false;             // of the call: every expert reads the step's only row
-  // Items of the first half that are finished.
-  alignas(64) std::atomic<int64_t> hidden_done_{0};
+  alignas(64) std::atomic<int64_t> next_item_{0};    // not taken by a thread yet
+  // By group: items of the first half that are not finished.
+  std::unique_ptr<std::atomic<int64_t>[]> hidden_left_;
   AlignedBuffer<int8_t> x_codes_, hidden_codes_;
   AlignedBuffer<float> x_scales_, hidden_scales_;
   AlignedBuffer<float> gate_, up_;  // [max_pairs, I]

@@ -8,9 +8,19 @@ void GateUp(const Kernels& kernels, const GateUpArgs& args, Range runs) {
   constexpr int64_t kTilesPerRun = kInt4BlockInputs / kInt4TileRows;
   const int64_t out = args.gate.layout.out, out_runs = args.activated.in_padded / kInt4BlockInputs;
   const Range tiles = {runs.begin * kTilesPerRun, std::min(runs.end * kTilesPerRun, args.gate.layout.tiles())};
-  kernels.int4_matmul_i8(
-      {.weight = args.gate, .x = args.x_gate, .y = args.gate_y, .m = args.m, .y_stride = args.y_stride}, tiles);
-  kernels.int4_matmul_i8({.weight = args.up, .x = args.x_up, .y = args.up_y, .m = args.m, .y_stride = args.y_stride},
+  kernels.int4_matmul_i8({.weight = args.gate,
+                          .x = args.x_gate,
+                          .y = args.gate_y,
+                          .m = args.m,
+                          .y_stride = args.y_stride,
+                          .next = args.up.codes(tiles.begin)},
+                         tiles);
+  kernels.int4_matmul_i8({.weight = args.up,
+                          .x = args.x_up,
+                          .y = args.up_y,
+                          .m = args.m,
+                          .y_stride = args.y_stride,
+                          .next = args.next},
                          tiles);
   const int64_t first = runs.begin * kInt4BlockInputs;
   const int64_t count = std::min(runs.end * kInt4BlockInputs, out) - first;

@@ -17,6 +17,7 @@ struct GateUpArgs {
   float* up_y;         // [m, out], alike: scratch
   Int8Rows activated;  // m rows of out inputs, as QuantizeRows without a permutation leaves them
   int64_t m, y_stride;
+  const void* next = nullptr;  // as in Int4MatmulI8Args
 
   int64_t items() const { return CeilDiv(gate.layout.out, kInt4BlockInputs); }
 };

@@ -91,6 +91,8 @@ struct Int4MatmulI8Args {
   Int8Rows x;  // m rows
   float* y;    // [m, out], rows y_stride apart
   int64_t m, y_stride;
+  // What the caller will read next, to be on its way by then; null: not known. Changes no result.
+  const void* next = nullptr;
 
   int64_t items() const { return weight.layout.tiles(); }
 };

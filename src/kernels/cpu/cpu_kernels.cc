@@ -72,7 +72,8 @@ void Int4MatmulI8(const Int4MatmulI8Args& args, Range tiles) {
                          .sums = args.x.sums,
                          .y = args.y,
                          .m = args.m,
-                         .y_stride = args.y_stride};
+                         .y_stride = args.y_stride,
+                         .next = args.next};
   kRun(job, tiles.begin, tiles.end);
 }
 

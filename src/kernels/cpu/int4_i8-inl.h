@@ -9,8 +9,19 @@ namespace qnext::QNEXT_ISA {
 namespace {
 
 // One tile of 16 output rows times M activation rows from row0.
+// Where prefetches go: so far ahead of the codes, and past the last of them to what is read next.
+struct I8Ahead {
+  const uint8_t* end;
+  const uint8_t* next;
+
+  const uint8_t* Of(const uint8_t* codes) const {
+    const uint8_t* ahead = codes + kI8PrefetchBytes;
+    return ahead < end ? ahead : next + (ahead - end);
+  }
+};
+
 template <int M>
-void I8TileRows(const Int4I8Job& job, int64_t tile, int64_t row0) {
+void I8TileRows(const Int4I8Job& job, const I8Ahead& ahead, int64_t tile, int64_t row0) {
   const Int4Weight& w = job.weight;
   const uint8_t* codes = w.codes + tile * w.runs * 256;
   const uint16_t* scales = w.scales + tile * w.groups * 16;
@@ -32,8 +43,9 @@ void I8TileRows(const Int4I8Job& job, int64_t tile, int64_t row0) {
     for (; run < group_end; ++run, codes += 256, x += 32) {
       Dots dots[M];
       for (int i = 0; i < M; ++i) dots[i] = StartDots(zero, x_sums + i * w.runs + run);
+      const uint8_t* soon = ahead.Of(codes);
       for (int block = 0; block < 4; ++block) {
-        Prefetch(codes + block * 64 + kI8PrefetchBytes);
+        Prefetch(soon + block * 64);
         const Codes pairs = LoadCodes(codes + block * 64);
         const Codes low = LowCodes(pairs);
         for (int i = 0; i < M; ++i) dots[i] = AddDots(dots[i], low, LoadInputs(x + i * x_stride + block * 8));
@@ -53,18 +65,29 @@ void I8TileRows(const Int4I8Job& job, int64_t tile, int64_t row0) {
 }
 
 template <int M>
-void I8TileUpTo(const Int4I8Job& job, int64_t tile, int64_t row0, int64_t rows) {
+void I8TileUpTo(const Int4I8Job& job, const I8Ahead& ahead, int64_t tile, int64_t row0, int64_t rows) {
   if constexpr (M > 1) {
-    if (rows < M) return I8TileUpTo<M - 1>(job, tile, row0, rows);
+    if (rows < M) return I8TileUpTo<M - 1>(job, ahead, tile, row0, rows);
   }
-  I8TileRows<M>(job, tile, row0);
+  I8TileRows<M>(job, ahead, tile, row0);
 }
 
 }  // namespace
 
 void Int4MatmulI8(const Int4I8Job& job, int64_t begin, int64_t end) {
+  const Int4Weight& w = job.weight;
+  // Nothing known to come: what has been read, which costs nothing.
+  const I8Ahead ahead = {.end = w.codes + end * w.runs * 256,
+                         .next = job.next != nullptr ? static_cast<const uint8_t*>(job.next)
+                                                     : w.codes + begin * w.runs * 256};
   for (int64_t tile = begin; tile < end; ++tile) {
-    for (int64_t row0 = 0; row0 < job.m; row0 += kI8MaxRows) I8TileUpTo<kI8MaxRows>(job, tile, row0, job.m - row0);
+    if constexpr (kI8PrefetchBytes > 0) {
+      const char* scales = reinterpret_cast<const char*>(w.scales + (tile + 1) * w.groups * 16);
+      for (int64_t line = 0; tile + 1 < end && line < w.groups * 32; line += 64) Prefetch(scales + line);
+    }
+    for (int64_t row0 = 0; row0 < job.m; row0 += kI8MaxRows) {
+      I8TileUpTo<kI8MaxRows>(job, ahead, tile, row0, job.m - row0);
+    }
   }
 }
 

@@ -29,6 +29,7 @@ struct Int4I8Job {
   const int32_t* sums;  // [m][runs]
   float* y;             // [m][out], rows y_stride apart
   int64_t m, y_stride;
+  const void* next;  // what is read after this job, or null
 };
 
 struct Int4F32Job {

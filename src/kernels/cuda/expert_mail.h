@@ -10,7 +10,7 @@ namespace qnext::cuda {
 
 constexpr int64_t kMostChosenExperts = 32;  // of one row
 constexpr int64_t kMostMailPairs = kMaxDecodeRows * kMostChosenExperts;
-constexpr int64_t kMostFetched = 32;  // experts of one layer and step
+constexpr int64_t kMostFetched = kMostMailPairs;  // experts of one layer and step
 
 // GPU to CPU, one for each MoE layer: the split of the step's choice. Complete when `posted` is the step's number.
 struct alignas(64) ExpertMail {

@@ -48,7 +48,7 @@ struct RouterSplitArgs {
                          // entry is the shared expert
   float* entry_weights;  // [m, top + 1] its weight; sigmoid(shared_gate) for the last
   ExpertLists lists;     // cpu_count null: every expert is expected to be in the slot map
-  ExpertPost post = {};  // only with lists
+  ExpertPost post;       // only with lists
   int64_t m, num_experts, top;
   bool normalize;
 };

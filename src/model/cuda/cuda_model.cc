@@ -13,7 +13,9 @@
 #include "model/cuda/decoder.h"
 #include "model/cuda/gpu_context.h"
 #include "model/cuda/gpu_weights.h"
+#include "model/cuda/hybrid_experts.h"
 #include "model/cuda/prefill.h"
+#include "model/cuda/prompt_experts.h"
 #include "model/cuda/step_profile.h"
 #include "model/rope.h"
 
@@ -67,7 +69,10 @@ struct CudaModel::Impl {
   DeviceBuffer vram;
   PinnedBuffer embedding, host;
   OwnedStream stream;
+  std::unique_ptr<HybridExperts> hybrid;
+  std::unique_ptr<PromptExperts> prompt;
   std::unique_ptr<Decoder> decoder;
+  std::vector<int32_t> used;  // [layers, E] scratch: how often a prompt chose each expert
   std::vector<int64_t> tokens;  // [slots] in each sequence
   Status broken;
 };
@@ -86,9 +91,27 @@ const CudaMemoryPlan& CudaModel::memory() const { return impl_->memory; }
 const GpuInfo& CudaModel::gpu() const { return impl_->gpu; }
 int64_t CudaModel::disputed_zeros() const { return impl_->context.weights.disputed_zeros; }
 
+const HybridStats* CudaModel::hybrid_stats() const {
+  return impl_->hybrid != nullptr ? &impl_->hybrid->stats() : nullptr;
+}
+
+std::vector<std::string> CudaModel::warnings() const {
+  std::vector<std::string> warnings;
+  if (impl_->hybrid == nullptr) return warnings;
+  if (!impl_->hybrid->pinned()) {
+    warnings.push_back(
+        "the system does not let the routed experts be pinned (see ulimit -l): nothing is fetched within a step, and "
+        "prompts are slower");
+  }
+  if (!impl_->hybrid->store().huge_pages()) {
+    warnings.push_back("the system has no huge pages for the routed experts: the CPU reads them more slowly");
+  }
+  return warnings;
+}
+
 int64_t CudaModel::weight_bytes() const {
   const GpuWeightPlan& plan = impl_->context.plan;
-  int64_t bytes = plan.slots() * plan.slot_stride();
+  int64_t bytes = plan.layers() * plan.slots_per_layer() * plan.slot_stride();
   for (const PlannedWeight& weight : plan.weights()) bytes += weight.bytes;
   return bytes;
 }
@@ -97,7 +120,7 @@ int64_t CudaModel::tokens(int64_t slot) const { return impl_->tokens[static_cast
 Result<CudaMemoryPlan> CudaModel::Plan(const TensorSource& source, const ModelConfig& config,
                                        const CudaModelOptions& options) {
   QNEXT_RETURN_IF_ERROR(CheckOptions(options));
-  QNEXT_ASSIGN_OR_RETURN(const GpuWeightPlan weights, GpuWeightPlan::Make(source, config));
+  QNEXT_ASSIGN_OR_RETURN(GpuWeightPlan weights, GpuWeightPlan::Make(source, config));
   return PlanMemory(config, Complete(options, config), weights, options.vram_bytes, "--vram");
 }
 
@@ -114,7 +137,11 @@ Result<std::unique_ptr<CudaModel>> CudaModel::Load(const TensorSource& source, c
   // The context is there already; its row in the plan stands for code and graphs to come, too.
   const int64_t free = now.free_bytes - (options.vram_bytes ? 0 : kVramMargin) + kContextBytes;
   if (memory.vram_bytes() > free) {
+    QNEXT_ASSIGN_OR_RETURN(weights, GpuWeightPlan::Make(source, config));
     QNEXT_ASSIGN_OR_RETURN(memory, PlanMemory(config, complete, weights, free, "GPU memory"));
+  }
+  if (memory.cached_experts && options.kernels == nullptr) {
+    return InvalidArgument("kernels: experts in RAM need those of a CPU");
   }
   GpuContext context{.config = config, .options = complete, .plan = std::move(weights)};
   auto impl = std::make_unique<Impl>(std::move(context), std::move(memory), gpu);
@@ -130,7 +157,7 @@ Status CudaModel::Impl::TakeMemory() {
   const ModelConfig& config = context.config;
   Arena count_vram, count_embedding, count_host;
   LayOutModel(config, context.options, context.plan, memory.embedding, count_vram, count_embedding);
-  LayOutHost(config, context.options, count_host);
+  LayOutHost(config, context.options, context.plan, count_host);
   QNEXT_ASSIGN_OR_RETURN(stream, MakeStream());
   context.stream = stream.get();
   QNEXT_ASSIGN_OR_RETURN(vram, DeviceBuffer::Allocate(count_vram.used(), "the model"));
@@ -140,7 +167,7 @@ Status CudaModel::Impl::TakeMemory() {
   Arena vram_arena(vram.data(), vram.bytes()), embedding_arena(embedding.data(), embedding.bytes()),
       host_arena(host.data(), host.bytes());
   context.places = LayOutModel(config, context.options, context.plan, memory.embedding, vram_arena, embedding_arena);
-  context.host = LayOutHost(config, context.options, host_arena);
+  context.host = LayOutHost(config, context.options, context.plan, host_arena);
   QNEXT_RETURN_IF_ERROR(
       ToStatus(cudaMemsetAsync(vram.data(), 0, static_cast<size_t>(vram.bytes()), context.stream), "GPU memory"));
   return Synchronize(context.stream, kBlockLimit, "GPU memory");  // the loader has streams of its own
@@ -148,14 +175,37 @@ Status CudaModel::Impl::TakeMemory() {
 
 Status CudaModel::Impl::LoadAll(const TensorSource& source, ThreadPool& pool,
                                 const std::function<void(const LoadProgress&)>& progress) {
-  GpuWeightMemory target(gpu, context.plan, context.places.weights, memory.embedding);
+  ExpertStore store;
+  const GpuWeightPlan& plan = context.plan;
+  if (!plan.all_resident()) {
+    QNEXT_ASSIGN_OR_RETURN(store, ExpertStore::Make(plan.layers(), plan.num_experts(), plan.slot_stride()));
+  }
+  GpuWeightMemory target(gpu, plan, context.places.weights, memory.embedding,
+                         plan.all_resident() ? nullptr : &store);
   QNEXT_RETURN_IF_ERROR(target.FillOrders());
   QNEXT_RETURN_IF_ERROR(LoadWeights(source, context.config, target, pool, progress, context.weights));
-  return target.Finish();
+  QNEXT_RETURN_IF_ERROR(target.Finish());
+  if (plan.all_resident()) return Status();
+
+  const CudaModelOptions& options = context.options;
+  QNEXT_ASSIGN_OR_RETURN(hybrid, HybridExperts::Make(gpu, context.config, plan,
+                                                     {.kernels = options.kernels,
+                                                      .pool = &pool,
+                                                      .rows = options.slots,
+                                                      .fixed_fetch = options.fixed_fetch,
+                                                      .promotions = options.promotions},
+                                                     context.places.weights, context.places.hybrid, context.host.mail,
+                                                     std::move(store), context.stream));
+  QNEXT_ASSIGN_OR_RETURN(prompt, PromptExperts::Make(plan, context.places.weights, context.places.hybrid,
+                                                     context.host.mail, *hybrid, context.stream));
+  context.hybrid = hybrid.get();
+  context.prompt = prompt.get();
+  used.resize(static_cast<size_t>(plan.layers() * plan.num_experts()));
+  return Status();
 }
 
 Status CudaModel::Impl::FillTables() {
-  QNEXT_RETURN_IF_ERROR(FillResidentSlotMap(context.plan, context.places.weights, context.stream));
+  if (context.plan.all_resident()) QNEXT_RETURN_IF_ERROR(FillResidentSlotMap(context.plan, context.places.weights, context.stream));
   const RopeFrequencies rope(context.config);
   std::vector<double> frequencies;
   for (int64_t i = 0; i < rope.count(); ++i) frequencies.push_back(rope.At(i));
@@ -233,9 +283,11 @@ Status CudaModel::Impl::Run(PrefillArgs args) {
         fmt::format("{} tokens do not fit into the context of {}", held + total, context.options.context));
   }
   args.start = held;
+  std::ranges::fill(used, 0);
+  args.used = used;
   QNEXT_RETURN_IF_ERROR(RunPrefill(context, args));
   held += total;
-  return Status();
+  return hybrid != nullptr && total > 1 && context.options.promotions ? hybrid->Seed(used, total) : Status();
 }
 
 Status CudaModel::Forward(int64_t slot, std::span<const int32_t> ids, const ForwardOutputs& outputs,

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/arena.h"
@@ -17,6 +18,7 @@
 #include "hw/cuda/gpu.h"
 #include "kernels/cuda/sampling.h"
 #include "kernels/kv_page.h"
+#include "model/cuda/hybrid_stats.h"
 #include "model/cuda/weight_plan.h"
 #include "model/forced_routing.h"
 #include "model/model.h"
@@ -33,6 +35,14 @@ struct CudaModelOptions {
   const ForcedRouting* routing = nullptr;
   // A hard bound on the GPU memory of this process; absent: what is free, less a margin.
   std::optional<int64_t> vram_bytes;
+  // How many experts GPU memory holds, at most all, although more would fit; absent: all if they fit, otherwise as many
+  // as fit.
+  std::optional<int64_t> cached_experts;
+  // For experts that are not in GPU memory (HybridOptions): the CPU's kernels; whether a step fetches a fixed number of
+  // a layer's, and whether what is cached stays as it is.
+  const Kernels* kernels = nullptr;
+  std::optional<int64_t> fixed_fetch;
+  bool promotions = true;
   bool graphs = true;  // false: decode steps launch kernel by kernel (for tests and tables of kernels)
 };
 
@@ -41,6 +51,8 @@ struct CudaMemoryPlan {
   EmbeddingPlace embedding = EmbeddingPlace::kVram;
   std::vector<ArenaRow> vram;  // the last row is the CUDA context and its code, an estimate
   std::vector<ArenaRow> host;
+  // Copies of experts that GPU memory has room for; absent: all experts are there, and nowhere else.
+  std::optional<int64_t> cached_experts;
 
   int64_t vram_bytes() const;
 };
@@ -61,7 +73,8 @@ class CudaModel {
                                      const CudaModelOptions& options);
 
   // `source` has passed CheckTensors or is synthetic. Refused before anything is read: what the kernels cannot run
-  // (kUnsupported), and what does not fit (kResourceExhausted, with the amounts). `pool` is used while loading only.
+  // (kUnsupported), and what does not fit (kResourceExhausted, with the amounts). `pool` must outlive the model; the
+  // thread that owns it runs the steps where not all experts are in GPU memory.
   static Result<std::unique_ptr<CudaModel>> Load(const TensorSource& source, const ModelConfig& config,
                                                  const CudaModelOptions& options, const GpuInfo& gpu, ThreadPool& pool,
                                                  const std::function<void(const LoadProgress&)>& progress = nullptr);
@@ -74,6 +87,10 @@ class CudaModel {
   int64_t disputed_zeros() const;  // of its weights (model/weights.h)
   int64_t weight_bytes() const;    // of the checkpoint's weights as the GPU reads them
   int64_t tokens(int64_t slot) const;
+  // What steps did so far; null where all experts are in GPU memory.
+  const HybridStats* hybrid_stats() const;
+  // Things to warn of: memory that could not be pinned or had no huge pages.
+  std::vector<std::string> warnings() const;
 
   // Empties a slot.
   Status Reset(int64_t slot);

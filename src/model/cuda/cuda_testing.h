@@ -13,11 +13,12 @@
 namespace qnext::cuda {
 
 struct OnGpu {
+  std::unique_ptr<ThreadPool> pool = std::make_unique<ThreadPool>(4);
   std::unique_ptr<CudaModel> model;
 
-  OnGpu(const TensorSource& source, const ModelConfig& config, const CudaModelOptions& options, const GpuInfo& gpu) {
-    ThreadPool pool(4);
-    Result<std::unique_ptr<CudaModel>> loaded = CudaModel::Load(source, config, options, gpu, pool);
+  OnGpu(const TensorSource& source, const ModelConfig& config, CudaModelOptions options, const GpuInfo& gpu) {
+    options.kernels = &BestKernels();
+    Result<std::unique_ptr<CudaModel>> loaded = CudaModel::Load(source, config, options, gpu, *pool);
     QNEXT_CHECK(loaded.ok(), loaded.status().message().c_str());
     model = std::move(loaded).value();
   }

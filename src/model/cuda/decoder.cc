@@ -11,6 +11,7 @@
 #include "hw/cuda/wait.h"
 #include "kernels/cuda/sampling.h"
 #include "kernels/cuda/step.h"
+#include "model/cuda/hybrid_experts.h"
 
 namespace qnext::cuda {
 namespace {
@@ -55,8 +56,10 @@ Status Decoder::LaunchTail(const GpuBlock& block, StepTail tail) const {
                     .m = block.m});
 }
 
-Status Decoder::Record(int64_t m, StepTail tail, StepObserver* observer, int64_t context_tokens) const {
+Status Decoder::Record(int64_t m, StepTail tail, StepObserver* observer, int64_t context_tokens,
+                       uint32_t serve) const {
   GpuBlock block = context_.Block(context_.places.ws.decode_rows, m, m);
+  block.partial = {.step = context_.hybrid, .prompt = nullptr, .serve_step = serve};
   block.observer = observer;
   block.context = context_tokens;
   QNEXT_RETURN_IF_ERROR(ApplyRouting(context_, block));
@@ -72,9 +75,7 @@ Status Decoder::Prepare() {
   for (int64_t m = 1; m <= context_.options.slots; ++m) {
     for (const StepTail tail : {StepTail::kChoose, StepTail::kLogits}) {
       QNEXT_RETURN_IF_ERROR(Place({rows.data(), static_cast<size_t>(m)}));
-      QNEXT_RETURN_IF_ERROR(Record(m, tail, nullptr, 0));
-      ++step_;
-      QNEXT_RETURN_IF_ERROR(Await(m, "the first decode step"));
+      QNEXT_RETURN_IF_ERROR(RunStep(m, tail, nullptr, "the first decode step"));
       if (!context_.options.graphs) continue;
       QNEXT_ASSIGN_OR_RETURN(
           OwnedGraph graph, CaptureGraph(context_.stream, "decode graph", [&] { return Record(m, tail, nullptr, 0); }));
@@ -120,20 +121,45 @@ Status Decoder::Await(int64_t m, const char* what) {
   return PollUntil(done, context_.stream, kStepLimit, what);
 }
 
+Status Decoder::LaunchAndServe(int64_t m, StepTail tail, CUgraphExec_st* graph, const char* what) {
+  HybridExperts* hybrid = context_.hybrid;
+  const uint32_t step = step_ + 1;
+  if (graph == nullptr) {
+    QNEXT_RETURN_IF_ERROR(Record(m, tail, nullptr, 0, hybrid != nullptr ? step : 0));
+  } else {
+    QNEXT_RETURN_IF_ERROR(ToStatus(cudaGraphLaunch(graph, context_.stream), what));
+    for (int64_t layer = 0; hybrid != nullptr && layer < context_.plan.layers(); ++layer) {
+      QNEXT_RETURN_IF_ERROR(hybrid->Serve(layer, step, m));
+    }
+  }
+  step_ = step;
+  return Await(m, what);
+}
+
+Status Decoder::RunStep(int64_t m, StepTail tail, CUgraphExec_st* graph, const char* what) {
+  HybridExperts* hybrid = context_.hybrid;
+  if (hybrid == nullptr) return LaunchAndServe(m, tail, graph, what);
+  Status status = hybrid->PrepareStep();
+  if (status.ok()) status = LaunchAndServe(m, tail, graph, what);
+  if (status.ok()) status = hybrid->EndStep(m);
+  if (status.ok()) return status;
+  // The GPU may be waiting for what will not come: it is told so, and runs on to the end of the step.
+  hybrid->AbortStep();
+  if (Synchronize(context_.stream, kStepLimit, what).ok()) {
+    hybrid->Recover();
+    (void)CatchUp();
+  }
+  return status;
+}
+
 Status Decoder::Step(std::span<const Row> rows, StepTail tail, std::span<int32_t> chosen) {
   const int64_t m = static_cast<int64_t>(rows.size());
   QNEXT_CHECK(m >= 1 && m <= context_.options.slots, "as many rows as there are slots");
   QNEXT_RETURN_IF_ERROR(Place(rows));
   placed_ = 0;  // until the step has succeeded
   const std::vector<OwnedGraph>& graphs = tail == StepTail::kChoose ? choose_ : logits_;
-  if (graphs.empty()) {
-    QNEXT_RETURN_IF_ERROR(Record(m, tail, nullptr, 0));
-  } else {
-    QNEXT_RETURN_IF_ERROR(
-        ToStatus(cudaGraphLaunch(graphs[static_cast<size_t>(m - 1)].get(), context_.stream), "decode step"));
-  }
-  ++step_;
-  QNEXT_RETURN_IF_ERROR(Await(m, "decode step"));
+  CUgraphExec_st* graph = graphs.empty() ? nullptr : graphs[static_cast<size_t>(m - 1)].get();
+  QNEXT_RETURN_IF_ERROR(RunStep(m, tail, graph, "decode step"));
   if (tail == StepTail::kLogits) return Status();
   for (size_t r = 0; r < rows.size(); ++r) {
     chosen[r] = static_cast<int32_t>(static_cast<uint32_t>(Load(context_.host.results[r])));

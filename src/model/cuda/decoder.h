@@ -36,8 +36,9 @@ class Decoder {
   // The end of a prefill: chooses from the first row of ws.logits for `slot`.
   Result<int32_t> ChooseFirst(int32_t slot);
 
-  // The launches of a step, for a table of their times.
-  Status Record(int64_t m, StepTail tail, StepObserver* observer, int64_t context_tokens) const;
+  // The launches of a step, for a graph or a table of their times. `serve`: the number of the step that they are, whose
+  // misses are served as it is launched; 0: somebody does that later.
+  Status Record(int64_t m, StepTail tail, StepObserver* observer, int64_t context_tokens, uint32_t serve = 0) const;
   // Puts rows at `position` of slots 0 .. m-1 into GPU memory.
   Status Place(std::span<const Row> rows);
   void ForgetRows() { placed_ = 0; }
@@ -46,6 +47,9 @@ class Decoder {
 
  private:
   Status LaunchTail(const GpuBlock& block, StepTail tail) const;
+  // A step from its launch (of `graph`; null: kernel by kernel) to its results.
+  Status RunStep(int64_t m, StepTail tail, CUgraphExec_st* graph, const char* what);
+  Status LaunchAndServe(int64_t m, StepTail tail, CUgraphExec_st* graph, const char* what);
   Status Choose(const GpuBlock& block, const GpuRows& rows, int64_t m) const;
   Status Await(int64_t m, const char* what);
 

@@ -55,11 +55,11 @@ class OrderedInputs {
 
 std::string_view StepKernelName(StepKernel kernel) {
   constexpr std::array<std::string_view, kStepKernels> kNames = {
-      "embedding",       "rope table",    "listed experts",   "norms",           "order inputs",
-      "DeltaNet inputs", "DeltaNet rule", "DeltaNet norm",    "DeltaNet output", "attention inputs",
-      "keys and values", "attention",     "attention output", "router logits",   "router",
-      "experts",         "MLP inputs",    "MLP activation",   "MLP output",      "logits",
-      "sample",          "finish"};
+      "slot map",         "embedding",      "rope table",    "listed experts",  "norms",
+      "order inputs",     "DeltaNet inputs", "DeltaNet rule", "DeltaNet norm",   "DeltaNet output",
+      "attention inputs", "keys and values", "attention",     "attention output", "router logits",
+      "router",           "fetched experts", "experts",       "CPU's experts",   "MLP inputs",
+      "MLP activation",   "MLP output",      "logits",        "sample",          "finish"};
   return kNames[static_cast<size_t>(kernel)];
 }
 

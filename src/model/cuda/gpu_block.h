@@ -17,6 +17,7 @@ namespace qnext::cuda {
 
 // The launches of a step by what they do, for the table of where its time goes.
 enum class StepKernel : uint8_t {
+  kSlotMap,
   kEmbedding,
   kRopeTable,
   kListedExperts,
@@ -32,7 +33,9 @@ enum class StepKernel : uint8_t {
   kAttentionOutput,
   kRouterLogits,
   kRouter,
+  kFetch,
   kExperts,
+  kAwaitCpu,
   kMlpInputs,
   kMlpActivation,
   kMlpOutput,
@@ -52,6 +55,18 @@ class StepObserver {
   virtual bool Admit(StepKernel kernel, int64_t bytes) = 0;
 };
 
+class HybridExperts;
+class PromptExperts;
+
+// Experts that are not all in GPU memory; both null where they are. A decode step goes through `step`, a prompt's block
+// through `prompt`.
+struct PartialExperts {
+  HybridExperts* step = nullptr;
+  PromptExperts* prompt = nullptr;
+  // Not 0: the number of the step, whose misses are served layer by layer as it is launched (no graph).
+  uint32_t serve_step = 0;
+};
+
 // m rows: one token each of several sequences (decode), or several tokens of one (prefill).
 struct GpuBlock {
   const ModelConfig& config;
@@ -66,16 +81,22 @@ struct GpuBlock {
   // [moe layers, m, top] replaces the routers' choice; null: they choose.
   const int32_t* forced = nullptr;
   Stream stream = nullptr;
+  PartialExperts partial = {};
   StepObserver* observer = nullptr;
   int64_t context = 0;  // tokens that attention looks back on, for the observer alone
 
   int64_t tokens() const { return m / sequences; }
   float eps() const { return static_cast<float>(config.rms_norm_eps); }
 
+  // Whether the observer lets a launch through.
+  bool Admits(StepKernel kernel, int64_t bytes = 0) const {
+    return observer == nullptr || observer->Admit(kernel, bytes);
+  }
+
   template <typename Args>
   Status Run(StepKernel kernel, int64_t bytes, Status (*launch)(const Args&, Stream),
              const std::type_identity_t<Args>& args) const {
-    if (observer != nullptr && !observer->Admit(kernel, bytes)) return Status();
+    if (!Admits(kernel, bytes)) return Status();
     return launch(args, stream);
   }
 };

@@ -18,6 +18,9 @@ namespace qnext::cuda {
 constexpr std::chrono::milliseconds kStepLimit{30000};
 constexpr std::chrono::milliseconds kBlockLimit{300000};
 
+class HybridExperts;
+class PromptExperts;
+
 struct GpuContext {
   ModelConfig config;
   CudaModelOptions options;
@@ -26,6 +29,9 @@ struct GpuContext {
   HostPlaces host;
   ModelWeights weights;
   CUstream_st* stream = nullptr;
+  // Both null where all experts are in GPU memory.
+  HybridExperts* hybrid = nullptr;
+  PromptExperts* prompt = nullptr;
 
   // m rows of `sequences` sequences, described by `rows`.
   GpuBlock Block(const GpuRows& rows, int64_t m, int64_t sequences) const {

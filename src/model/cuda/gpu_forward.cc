@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/row_ops.h"
+#include "model/cuda/hybrid_experts.h"
 
 namespace qnext::cuda {
 namespace {
@@ -63,6 +64,9 @@ InputForms MixerForms(const LayerWeights& layer, LayerKind kind) {
 
 Result<PendingSum> RunLayers(const GpuBlock& block, LayerHook* hook) {
   const ModelConfig& c = block.config;
+  if (block.partial.step != nullptr && block.Admits(StepKernel::kSlotMap)) {
+    QNEXT_RETURN_IF_ERROR(block.partial.step->LaunchBegin());
+  }
   QNEXT_RETURN_IF_ERROR(Embed(block));
   QNEXT_RETURN_IF_ERROR(FillRope(block));
 

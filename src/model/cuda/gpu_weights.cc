@@ -30,8 +30,8 @@ int64_t NumberAfter(std::string_view name, std::string_view key) {
 }  // namespace
 
 GpuWeightMemory::GpuWeightMemory(const GpuInfo& gpu, const GpuWeightPlan& plan, const GpuWeightPlaces& places,
-                                 EmbeddingPlace embedding)
-    : gpu_(gpu), plan_(plan), places_(places), embedding_(embedding) {}
+                                 EmbeddingPlace embedding, ExpertStore* store)
+    : gpu_(gpu), plan_(plan), places_(places), embedding_(embedding), store_(store) {}
 
 GpuWeightMemory::~GpuWeightMemory() {
   for (const auto& staging : staging_) cudaStreamSynchronize(staging->stream.get());
@@ -55,10 +55,13 @@ std::byte* GpuWeightMemory::OrderPlace(std::string_view name, std::byte** also) 
 }
 
 std::byte* GpuWeightMemory::PlaceOf(const WeightId& id, std::byte** also) const {
-  const bool routed = id.role == WeightRole::kRoutedExpert;
-  if (routed || (id.role == WeightRole::kSharedExpert && plan_.shared_in_slots() && plan_.moe_layer(id.layer) >= 0)) {
-    const int64_t slot = plan_.ResidentSlot(plan_.moe_layer(id.layer), routed ? id.expert : plan_.num_experts());
-    return places_.expert_slots + slot * plan_.slot_stride();
+  const int64_t moe_layer = id.layer >= 0 ? plan_.moe_layer(id.layer) : -1;
+  if (id.role == WeightRole::kRoutedExpert) {
+    if (store_ != nullptr) return store_->Expert(moe_layer, id.expert);
+    return places_.expert_slots + plan_.ResidentSlot(moe_layer, id.expert) * plan_.slot_stride();
+  }
+  if (id.role == WeightRole::kSharedExpert && plan_.shared_in_slots() && moe_layer >= 0) {
+    return places_.expert_slots + plan_.SharedSlot(moe_layer) * plan_.slot_stride();
   }
   if (const auto found = places_.weights.find(std::string(id.name)); found != places_.weights.end()) {
     return found->second;
@@ -95,7 +98,8 @@ Result<WeightPiece> GpuWeightMemory::Begin(const WeightId& id, int64_t bytes) {
                     "CUDA engine has no room for it",
                     id.name));
   }
-  if (id.role == WeightRole::kEmbedding && embedding_ == EmbeddingPlace::kHostMemory) {
+  if ((id.role == WeightRole::kEmbedding && embedding_ == EmbeddingPlace::kHostMemory) ||
+      (id.role == WeightRole::kRoutedExpert && store_ != nullptr)) {
     return WeightPiece{.staging = place, .place = place, .bytes = bytes, .note = kInPlace};
   }
   QNEXT_RETURN_IF_ERROR(UseGpu(gpu_));

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "experts/expert_store.h"
 #include "hw/cuda/buffers.h"
 #include "hw/cuda/gpu.h"
 #include "hw/cuda/handles.h"
@@ -18,9 +19,10 @@ namespace qnext::cuda {
 // Owns no weights, only the buffers on the way, which Finish gives back. Must not outlive the arenas of `places`.
 class GpuWeightMemory final : public WeightMemory {
  public:
-  // An embedding in host memory is written where it stays.
+  // An embedding in host memory is written where it stays, and so are routed experts where there is a store for them
+  // (null: they go to their slots).
   GpuWeightMemory(const GpuInfo& gpu, const GpuWeightPlan& plan, const GpuWeightPlaces& places,
-                  EmbeddingPlace embedding);
+                  EmbeddingPlace embedding, ExpertStore* store);
   ~GpuWeightMemory() override;
 
   Result<WeightPiece> Begin(const WeightId& id, int64_t bytes) override;
@@ -53,6 +55,7 @@ class GpuWeightMemory final : public WeightMemory {
   const GpuWeightPlan& plan_;
   const GpuWeightPlaces& places_;
   const EmbeddingPlace embedding_;
+  ExpertStore* const store_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Staging>> staging_;
 };

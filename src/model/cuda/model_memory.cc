@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "experts/expert_store.h"
 
 namespace qnext::cuda {
 namespace {
@@ -25,8 +26,13 @@ CudaMemoryPlan Count(const ModelConfig& config, const CudaModelOptions& options,
   CudaMemoryPlan plan{.embedding = embedding, .vram = vram.rows(), .host = host.rows()};
   plan.vram.push_back({.name = kContextRow, .bytes = kContextBytes});
   Arena pinned;
-  LayOutHost(config, options, pinned);
+  LayOutHost(config, options, weights, pinned);
   plan.host.insert(plan.host.end(), pinned.rows().begin(), pinned.rows().end());
+  if (!weights.all_resident()) {
+    plan.cached_experts = weights.cache_slots();
+    plan.host.push_back({.name = "routed experts",
+                         .bytes = ExpertStore::BytesFor(weights.layers(), weights.num_experts(), weights.slot_stride())});
+  }
   std::erase_if(plan.host, [](const ArenaRow& row) { return row.bytes == 0; });
   return plan;
 }
@@ -55,6 +61,7 @@ ModelPlaces LayOutModel(const ModelConfig& config, const CudaModelOptions& optio
                                    .vocab_end = options.vocab_end,
                                    .ordered_experts = weights.ordered_experts()};
   places.ws = GpuWorkspace::LayOut(config, shape, vram);
+  if (!weights.all_resident()) places.hybrid = HybridPlaces::LayOut(weights, vram);
   if (options.routing != nullptr && options.routing->layers() > 0) {
     places.routing_positions = options.routing->positions();
     vram.Begin("simulated routing");
@@ -64,7 +71,8 @@ ModelPlaces LayOutModel(const ModelConfig& config, const CudaModelOptions& optio
   return places;
 }
 
-HostPlaces LayOutHost(const ModelConfig& config, const CudaModelOptions& options, Arena& host) {
+HostPlaces LayOutHost(const ModelConfig& config, const CudaModelOptions& options, const GpuWeightPlan& weights,
+                      Arena& host) {
   const auto rows = [&](int64_t count) {
     return GpuRows{
         .ids = host.Take<int32_t>(count), .positions = host.Take<int32_t>(count), .slots = host.Take<int32_t>(count)};
@@ -75,20 +83,45 @@ HostPlaces LayOutHost(const ModelConfig& config, const CudaModelOptions& options
   places.decode_rows = rows(kMaxDecodeRows);
   places.results = host.Take<uint64_t>(kMaxDecodeRows);
   places.logits = host.Take<float>(kLogitRows * config.vocab_size);
+  if (!weights.all_resident()) places.mail = HybridMail::LayOut(config, weights, host);
   return places;
 }
 
-Result<CudaMemoryPlan> PlanMemory(const ModelConfig& config, const CudaModelOptions& options,
-                                  const GpuWeightPlan& weights, std::optional<int64_t> vram_bytes, const char* bound) {
-  CudaMemoryPlan plan = Count(config, options, weights, EmbeddingPlace::kVram);
-  if (!vram_bytes || plan.vram_bytes() <= *vram_bytes) return plan;
-  // The output matrix of tied weights is the embedding, which a step reads whole.
-  if (!config.tie_word_embeddings) plan = Count(config, options, weights, EmbeddingPlace::kHostMemory);
-  if (plan.vram_bytes() <= *vram_bytes) return plan;
-  return ResourceExhausted(
-      fmt::format("{}: with all experts on the GPU the model needs {}, which is {} more than the {} there are ({})",
-                  bound, FormatBytes(plan.vram_bytes()), FormatBytes(plan.vram_bytes() - *vram_bytes),
-                  FormatBytes(*vram_bytes), Largest(plan.vram)));
+Result<CudaMemoryPlan> PlanMemory(const ModelConfig& config, const CudaModelOptions& options, GpuWeightPlan& weights,
+                                  std::optional<int64_t> vram_bytes, const char* bound) {
+  if (!options.cached_experts) {
+    CudaMemoryPlan plan = Count(config, options, weights, EmbeddingPlace::kVram);
+    if (!vram_bytes || plan.vram_bytes() <= *vram_bytes) return plan;
+    // The output matrix of tied weights is the embedding, which a step reads whole.
+    if (!config.tie_word_embeddings) plan = Count(config, options, weights, EmbeddingPlace::kHostMemory);
+    if (plan.vram_bytes() <= *vram_bytes) return plan;
+    if (weights.layers() == 0) {
+      return ResourceExhausted(fmt::format("{}: the model needs {}, which is {} more than the {} there are ({})", bound,
+                                           FormatBytes(plan.vram_bytes()), FormatBytes(plan.vram_bytes() - *vram_bytes),
+                                           FormatBytes(*vram_bytes), Largest(plan.vram)));
+    }
+  }
+  // The experts stay in RAM, and slots hold copies of some.
+  if (weights.layers() > 0 && weights.ordered_experts()) {
+    return Unsupported(fmt::format(
+        "{}: not all experts fit, and experts with an order of their inputs (desc_act) run only where all do", bound));
+  }
+  const EmbeddingPlace embedding = config.tie_word_embeddings ? EmbeddingPlace::kVram : EmbeddingPlace::kHostMemory;
+  const int64_t experts = weights.layers() * weights.num_experts();
+  GpuWeightPlan::Slots slots = {.cache = options.cached_experts.value_or(0), .stream = kStreamChunk * kStreamChunks};
+  slots.cache = std::min(slots.cache, experts);
+  weights.UseCache(slots);
+  CudaMemoryPlan plan = Count(config, options, weights, embedding);
+  if (vram_bytes && plan.vram_bytes() > *vram_bytes) {
+    return ResourceExhausted(fmt::format(
+        "{}: with {} of {} experts on the GPU the model needs {}, which is {} more than the {} there are ({})", bound,
+        slots.cache, experts, FormatBytes(plan.vram_bytes()), FormatBytes(plan.vram_bytes() - *vram_bytes),
+        FormatBytes(*vram_bytes), Largest(plan.vram)));
+  }
+  if (options.cached_experts || !vram_bytes) return plan;
+  slots.cache = std::min(experts, (*vram_bytes - plan.vram_bytes()) / weights.slot_stride());
+  weights.UseCache(slots);
+  return Count(config, options, weights, embedding);
 }
 
 }  // namespace qnext::cuda

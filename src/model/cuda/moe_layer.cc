@@ -6,6 +6,8 @@
 #include "kernels/cuda/step.h"
 #include "model/cuda/gpu_layers.h"
 #include "model/cuda/gpu_weights.h"
+#include "model/cuda/hybrid_experts.h"
+#include "model/cuda/prompt_experts.h"
 
 namespace qnext::cuda {
 namespace {
@@ -71,11 +73,22 @@ Status RunExperts(const GpuBlock& block, const MoeWeights& weights, int64_t moe_
                       .m = block.m,
                       .entries = block.config.num_experts_per_token + 1};
   if (layout.ordered) QNEXT_RETURN_IF_ERROR(OrderInputs(block, weights, moe_layer, args));
-  const int64_t computed = block.config.num_experts_per_token + (shared_in_slots ? 1 : 0);
-  if (block.m <= kMaxDecodeRows) {
+  const int64_t top = block.config.num_experts_per_token, computed = top + (shared_in_slots ? 1 : 0);
+  if (block.partial.step != nullptr) {
+    HybridExperts& hybrid = *block.partial.step;
+    if (block.Admits(StepKernel::kFetch)) QNEXT_RETURN_IF_ERROR(hybrid.LaunchFetch(moe_layer));
+    QNEXT_RETURN_IF_ERROR(block.Run(StepKernel::kExperts, block.m * computed * layout.bytes(), LaunchExperts, args));
+    if (block.partial.serve_step != 0) {
+      QNEXT_RETURN_IF_ERROR(hybrid.Serve(moe_layer, block.partial.serve_step, block.m));
+    }
+    if (!block.Admits(StepKernel::kAwaitCpu)) return Status();
+    return hybrid.LaunchAwait(moe_layer, ws.step, block.m, ws.moe_out);
+  }
+  if (block.m <= kMaxDecodeRows && block.partial.prompt == nullptr) {
     return block.Run(StepKernel::kExperts, block.m * computed * layout.bytes(), LaunchExperts, args);
   }
-  const int64_t first = plan.ResidentSlot(moe_layer, 0);
+  // A prompt's experts that are not all in slots go by their own numbers.
+  const int64_t first = block.partial.prompt != nullptr ? 0 : plan.ResidentSlot(moe_layer, 0);
   const ExpertGroupsScratch groups = {
       .counts = ws.group_counts,
       .pair_rows = ws.group_pairs,
@@ -83,7 +96,8 @@ Status RunExperts(const GpuBlock& block, const MoeWeights& weights, int64_t moe_
       .slots_begin = first,
       .slots_count = plan.num_experts(),
       .shared_slot = shared_in_slots ? static_cast<int32_t>(first + plan.num_experts()) : -1};
-  if (block.observer != nullptr && !block.observer->Admit(StepKernel::kExperts, 0)) return Status();
+  if (!block.Admits(StepKernel::kExperts)) return Status();
+  if (block.partial.prompt != nullptr) return block.partial.prompt->Run(moe_layer, top, args, groups);
   return LaunchExpertsGrouped(args, groups, block.stream);
 }
 
@@ -124,21 +138,32 @@ Result<PendingSum> RunMoe(const GpuBlock& block, const MoeWeights& weights, int6
     QNEXT_RETURN_IF_ERROR(RunProducts(block, StepKernel::kRouterLogits, Normed(block), {router}));
   }
   const int64_t top = c.num_experts_per_token;
-  const int64_t shared_slot = plan.ResidentSlot(moe_layer, plan.num_experts());
+  const bool by_number = block.partial.prompt != nullptr;
+  const int64_t shared_slot = by_number ? plan.num_experts() : plan.SharedSlot(moe_layer);
+  ExpertPlacement placement = {
+      .slot_map = by_number ? nullptr : block.places.slot_map + moe_layer * plan.num_experts(),
+      .fetch_slots = nullptr,
+      .fetch_quota = nullptr};
+  ExpertLists lists = {};
+  ExpertPost post = {};
+  if (block.partial.step != nullptr) {
+    placement = block.partial.step->Placement(moe_layer);
+    lists = block.partial.step->Lists(moe_layer);
+    post = block.partial.step->Post(moe_layer, ws.step, ws.normed_codes);
+  }
   QNEXT_RETURN_IF_ERROR(
       block.Run(StepKernel::kRouter, 0, LaunchRouterSplit,
                 {.logits = ws.router_logits,
                  .shared_gate = has_shared && !apart ? ws.shared_gate : nullptr,
                  .forced = block.forced != nullptr ? block.forced + moe_layer * block.m * top : nullptr,
-                 .placement = {.slot_map = block.places.slot_map + moe_layer * plan.num_experts(),
-                               .fetch_slots = nullptr,
-                               .fetch_quota = nullptr},
+                 .placement = placement,
                  .shared_slot = has_shared && !apart ? static_cast<int32_t>(shared_slot) : -1,
                  .experts = ws.experts,
                  .weights = ws.expert_weights,
                  .entry_slots = ws.entry_slots,
                  .entry_weights = ws.entry_weights,
-                 .lists = {},
+                 .lists = lists,
+                 .post = post,
                  .m = block.m,
                  .num_experts = c.num_experts,
                  .top = top,

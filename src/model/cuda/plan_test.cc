@@ -65,15 +65,28 @@ TEST(CudaMemoryPlan, TheTinyModelFitsAndTheEmbeddingGoesFirst) {
   EXPECT_EQ(RowBytes(plan, "embedding"), 4160 * 256 * 2);
 }
 
+TEST(CudaMemoryPlan, ExpertsThatDoNotFitStayInRam) {
+  const Kind kind = Make("80b-a");
+  const CudaMemoryPlan plan =
+      CudaModel::Plan(*kind.source, kind.config, {.context = 32768, .vram_bytes = int64_t{15} << 30}).value();
+  EXPECT_LE(plan.vram_bytes(), int64_t{15} << 30);
+  EXPECT_GT(plan.vram_bytes(), (int64_t{15} << 30) - 1622016);  // no room for another one
+  ASSERT_TRUE(plan.cached_experts.has_value());
+  EXPECT_EQ(RowBytes(plan, "expert cache"), *plan.cached_experts * 1622016);
+  EXPECT_EQ(RowBytes(plan, "shared experts"), 48 * 1622016);
+  EXPECT_GT(*plan.cached_experts, 24576 / 4);
+  EXPECT_EQ(plan.embedding, EmbeddingPlace::kHostMemory);
+}
+
 TEST(CudaMemoryPlan, WhatDoesNotFitIsRefusedWithTheAmounts) {
   const Kind kind = Make("80b-a");
   const Result<CudaMemoryPlan> plan =
-      CudaModel::Plan(*kind.source, kind.config, {.context = 32768, .vram_bytes = int64_t{15} << 30});
+      CudaModel::Plan(*kind.source, kind.config, {.context = 32768, .vram_bytes = int64_t{2} << 30});
   ASSERT_FALSE(plan.ok());
   EXPECT_EQ(plan.status().code(), StatusCode::kResourceExhausted);
   const std::string& text = plan.status().message();
-  EXPECT_EQ(text.rfind("--vram: with all experts on the GPU the model needs ", 0), 0u) << text;
-  EXPECT_NE(text.find("the 15.0 GiB there are (experts 37.2 GiB, "), std::string::npos) << text;
+  EXPECT_EQ(text.rfind("--vram: with 0 of 24576 experts on the GPU the model needs ", 0), 0u) << text;
+  EXPECT_NE(text.find("the 2.00 GiB there are ("), std::string::npos) << text;
 }
 
 TEST(CudaMemoryPlan, EverySlotHasItsOwnState) {

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "hw/cuda/cuda_status.h"
 #include "hw/cuda/wait.h"
+#include "model/cuda/prompt_experts.h"
 
 namespace qnext::cuda {
 namespace {
@@ -95,6 +96,7 @@ Status RunBlock(const GpuContext& context, const PrefillArgs& args, int64_t done
   }
   QNEXT_RETURN_IF_ERROR(UploadRows(context, host, ws.block_rows, count));
   GpuBlock block = context.Block(ws.block_rows, count, /*sequences=*/1);
+  block.partial.prompt = context.prompt;
   if (args.outputs.forced_experts != nullptr) {
     QNEXT_RETURN_IF_ERROR(ForceExperts(block, args.outputs, done, total));
   } else {
@@ -108,7 +110,9 @@ Status RunBlock(const GpuContext& context, const PrefillArgs& args, int64_t done
   } else if (args.want_last && done + count == total) {
     QNEXT_RETURN_IF_ERROR(RunLogits(block, pending, count - 1, 1));
   }
-  return Synchronize(context.stream, kBlockLimit, "prefill");
+  QNEXT_RETURN_IF_ERROR(Synchronize(context.stream, kBlockLimit, "prefill"));
+  if (context.prompt != nullptr && !args.used.empty()) context.prompt->Count(args.used);
+  return Status();
 }
 
 }  // namespace

@@ -17,6 +17,8 @@ struct PrefillArgs {
   ForwardOutputs outputs;
   bool want_last = false;
   const std::function<bool()>* cancelled = nullptr;  // asked between blocks
+  // [layers, E] or empty: how often each expert is chosen is added to it (only where experts stream in).
+  std::span<int32_t> used = {};
 };
 Status RunPrefill(const GpuContext& context, const PrefillArgs& args);
 

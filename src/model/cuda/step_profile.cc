@@ -76,6 +76,9 @@ double StepProfile::rest_us() const {
 }
 
 Result<StepProfile> MeasureStep(const GpuContext& context, Decoder& decoder, int64_t m, int64_t context_tokens) {
+  if (context.hybrid != nullptr) {
+    return Unsupported("profile: a step that leaves kernels out cannot wait for the CPU; needs all experts on the GPU");
+  }
   // Replays move the positions on; every timing begins where the first did, and none runs past the context.
   const int64_t first = std::min(context_tokens, context.options.context - kReplays - 1) - 1;
   if (first < 0) {

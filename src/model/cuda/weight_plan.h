@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -51,10 +52,30 @@ class GpuWeightPlan {
   bool ordered_experts() const { return ordered_experts_; }
   int64_t slots_per_layer() const { return num_experts_ + (shared_in_slots_ ? 1 : 0); }
   int64_t slot_stride() const { return slot_stride_; }  // bytes
-  int64_t slots() const { return static_cast<int64_t>(experts_.size()) * slots_per_layer(); }
   int64_t hidden_size() const { return hidden_size_; }
-  // The slot of an expert when all are resident; the shared expert is expert E.
+
+  // Either all experts are in VRAM, or it has slots for some of them and the store in RAM has all. The slots then are:
+  // one for each layer's shared expert (where these have slots), those of the cache, those that a prompt's experts
+  // stream through.
+  struct Slots {
+    int64_t cache = 0, stream = 0;
+  };
+  void UseCache(const Slots& slots) { cached_ = slots; }
+  bool all_resident() const { return !cached_.has_value(); }
+  int64_t first_cache_slot() const { return shared_in_slots_ ? layers() : 0; }
+  int64_t cache_slots() const { return cached_ ? cached_->cache : 0; }
+  int64_t first_stream_slot() const { return first_cache_slot() + cache_slots(); }
+  int64_t stream_slots() const { return cached_ ? cached_->stream : 0; }
+  int64_t slots() const {
+    return all_resident() ? layers() * slots_per_layer() : first_stream_slot() + stream_slots();
+  }
+  int64_t layers() const { return static_cast<int64_t>(experts_.size()); }
+  // The slot of a routed expert when all are resident.
   int64_t ResidentSlot(int64_t moe_layer, int64_t expert) const { return moe_layer * slots_per_layer() + expert; }
+  // The slot of a layer's shared expert, where these have slots.
+  int64_t SharedSlot(int64_t moe_layer) const {
+    return all_resident() ? ResidentSlot(moe_layer, num_experts_) : moe_layer;
+  }
   // The MoE layer of a layer, or -1.
   int64_t moe_layer(int64_t layer) const { return moe_layers_[static_cast<size_t>(layer)]; }
 
@@ -67,6 +88,7 @@ class GpuWeightPlan {
   std::vector<int64_t> moe_layers_;  // [num_layers]
   int64_t num_experts_ = 0, slot_stride_ = 0, hidden_size_ = 0;
   bool shared_in_slots_ = false, ordered_experts_ = false;
+  std::optional<Slots> cached_;
 };
 
 // Room for all of a plan, or its size. Pointers are null while an arena counts.

@@ -1,0 +1,137 @@
+// A model whose experts are partly in RAM: against the published results and against the same model all in GPU memory,
+// from nothing cached to everything, with misses fetched, computed by the CPU, or both.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "compare.h"
+#include "model/cuda/cuda_testing.h"
+
+namespace qnext::cuda {
+namespace {
+
+// docs/numerics.md, "When two results agree".
+constexpr double kModelRule = 2.5e-2;
+constexpr int64_t kContext = 512;
+constexpr int kLongPrompt = 3;  // 196 tokens
+
+class HybridModelTest : public GpuTest {
+ protected:
+  OnGpu Tiny(CudaModelOptions options) {
+    options.context = kContext;
+    return OnGpu::Tiny(options, gpu_);
+  }
+  static int64_t AllExperts() {
+    const ModelConfig config = LoadModelConfig(kTiny).value();
+    return static_cast<int64_t>(AllOutputs::MoeLayers(config)) * config.num_experts;
+  }
+  void ExpectAgrees(OnGpu& gpu, size_t prompt_tokens) {
+    for (int prompt = 0; prompt < 4; ++prompt) {
+      SCOPED_TRACE(::testing::Message() << "prompt " << prompt << ", " << prompt_tokens << " prefilled");
+      const std::vector<int32_t>& ids = TheGolden().ids(prompt);
+      const std::vector<float> logits = gpu.DecodeLogits(ids, std::min(prompt_tokens, ids.size()));
+      EXPECT_TRUE(RelativeErrorWithin(logits, TheGolden().logits(prompt), kModelRule));
+    }
+  }
+};
+
+TEST_F(HybridModelTest, AgreesFromNothingCachedToEverything) {
+  const int64_t all = AllExperts();
+  for (const int64_t cached : {int64_t{0}, int64_t{7}, all / 4, all / 2, all}) {
+    for (const std::optional<int64_t> fetch : {std::optional<int64_t>(0), std::optional<int64_t>(2), {}}) {
+      SCOPED_TRACE(::testing::Message() << cached << " cached, fetch " << fetch.value_or(-1));
+      OnGpu gpu = Tiny({.cached_experts = cached, .fixed_fetch = fetch});
+      ASSERT_EQ(gpu.model->memory().cached_experts, cached);
+      ExpectAgrees(gpu, 1);
+      ExpectAgrees(gpu, 1000);
+      const HybridStats& stats = *gpu.model->hybrid_stats();
+      EXPECT_GT(stats.steps, 0);
+      if (cached == 0) {
+        EXPECT_EQ(stats.hits + stats.fetched, 0);
+      }
+      if (cached == all && fetch == 0) {  // fetch slots come out of the same budget
+        EXPECT_EQ(stats.cpu, 0);
+      }
+      if (fetch == 0) {
+        EXPECT_EQ(stats.fetched, 0);
+      }
+      if (cached == all / 4 && fetch == 2) {
+        EXPECT_GT(stats.fetched, 0);
+      }
+      if (cached == all / 4 && fetch == 0) {
+        EXPECT_GT(stats.cpu, 0);
+      }
+    }
+  }
+}
+
+TEST_F(HybridModelTest, GraphAndEagerGiveTheSameBits) {
+  const std::vector<int32_t>& ids = TheGolden().ids(1);
+  const CudaModelOptions options = {.cached_experts = AllExperts() / 3, .fixed_fetch = 1, .promotions = false};
+  OnGpu graph = Tiny(options);
+  CudaModelOptions eager_options = options;
+  eager_options.graphs = false;
+  OnGpu eager = Tiny(eager_options);
+  const std::vector<float> expected = graph.DecodeLogits(ids, 3);
+  EXPECT_EQ(eager.DecodeLogits(ids, 3), expected);
+  EXPECT_EQ(graph.DecodeLogits(ids, 3), expected);
+  // Experts that are computed elsewhere give other sums, but not by much.
+  OnGpu resident = Tiny({});
+  EXPECT_TRUE(RelativeErrorWithin(expected, resident.DecodeLogits(ids, 3), kModelRule));
+}
+
+TEST_F(HybridModelTest, PromptsGiveTheBitsOfAModelThatFits) {
+  OnGpu resident = Tiny({});
+  for (const int64_t cached : {int64_t{0}, AllExperts() / 2}) {
+    OnGpu hybrid = Tiny({.cached_experts = cached});
+    for (const size_t piece : {size_t{0}, size_t{50}, size_t{1000}}) {
+      const std::vector<int32_t>& ids = TheGolden().ids(kLongPrompt);
+      EXPECT_EQ(hybrid.Logits(ids, piece), resident.Logits(ids, piece)) << cached << " cached, pieces of " << piece;
+    }
+  }
+}
+
+TEST_F(HybridModelTest, SeveralRows) {
+  const std::vector<int32_t>& ids = TheGolden().ids(2);
+  for (const int64_t cached : {int64_t{5}, AllExperts() / 2}) {
+    OnGpu one = Tiny({.slots = 1, .cached_experts = cached, .fixed_fetch = 0, .promotions = false});
+    OnGpu gpu = Tiny({.slots = 8, .cached_experts = cached, .fixed_fetch = 0, .promotions = false});
+    std::vector<CudaModel::Row> rows;
+    for (int64_t slot = 0; slot < 8; ++slot) {
+      gpu.Append({ids.begin(), ids.begin() + 3 + slot}, slot);
+      rows.push_back({.slot = slot, .id = ids[static_cast<size_t>(3 + slot)]});
+    }
+    const std::vector<float> logits = gpu.Decode(rows);
+    for (int64_t slot = 0; slot < 8; ++slot) {
+      one.Reset();
+      one.Append({ids.begin(), ids.begin() + 3 + slot}, 0);
+      const std::vector<float> alone = one.Decode({{.slot = 0, .id = ids[static_cast<size_t>(3 + slot)]}});
+      // Which experts are cached is the same, so the sums are, too.
+      EXPECT_TRUE(std::equal(alone.begin(), alone.end(), logits.begin() + slot * static_cast<int64_t>(alone.size())))
+          << "slot " << slot;
+    }
+  }
+}
+
+TEST(HybridPlan, TheBudgetDecidesWhatIsCached) {
+  const Checkpoint checkpoint = Checkpoint::Open(kTiny).value();
+  const CheckpointSource source(checkpoint);
+  const ModelConfig config = LoadModelConfig(kTiny).value();
+  const auto plan = [&](CudaModelOptions options) {
+    options.context = kContext;
+    return CudaModel::Plan(source, config, options);
+  };
+  const int64_t few = plan({.cached_experts = 20})->vram_bytes();
+  EXPECT_EQ(plan({.vram_bytes = few})->cached_experts, 20);
+  EXPECT_EQ(plan({.vram_bytes = few - 1})->cached_experts, 19);
+  EXPECT_EQ(plan({.vram_bytes = few})->vram_bytes(), few);
+  const int64_t none = plan({.cached_experts = 0})->vram_bytes();
+  EXPECT_EQ(plan({.vram_bytes = none})->cached_experts, 0);
+  const Result<CudaMemoryPlan> too_small = plan({.vram_bytes = none - 1});
+  ASSERT_FALSE(too_small.ok());
+  EXPECT_EQ(too_small.status().code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(too_small.status().message().find("which is 1 B more than"), std::string::npos) << too_small.status().message();
+}
+
+}  // namespace
+}  // namespace qnext::cuda
