@@ -39,7 +39,7 @@ CpuExperts::CpuExperts(const Kernels& kernels, ThreadPool& pool, int64_t max_row
       intermediate_(RoundUp(intermediate, kInt4BlockInputs)) {
   const int64_t width = RoundUp(hidden, kInt4BlockInputs);
   groups_.reserve(static_cast<size_t>(max_pairs));
-  hidden_left_ = std::make_unique<std::atomic<int64_t>[]>(static_cast<size_t>(max_pairs));
+  hidden_left_ = std::make_unique<Counter[]>(static_cast<size_t>(max_pairs));
   pair_order_.resize(static_cast<size_t>(max_pairs));
   pair_place_.resize(static_cast<size_t>(max_pairs));
   x_codes_ = AlignedBuffer<int8_t>(max_pairs * width);
@@ -131,7 +131,7 @@ void CpuExperts::RunGateUp(const Work& work, Range items) {
           .m = group.count,
           .y_stride = intermediate_},
          {items.begin % runs, items.begin % runs + items.size()});
-  hidden_left_[index].fetch_sub(items.size(), std::memory_order_release);
+  hidden_left_[index].value.fetch_sub(items.size(), std::memory_order_release);
 }
 
 void CpuExperts::RunDown(const Work& work, Range tiles, int thread) {
@@ -144,7 +144,7 @@ void CpuExperts::RunDown(const Work& work, Range tiles, int thread) {
   };
   for (size_t g = 0; g < groups_.size(); ++g) {
     // Items are handed out in order, so others are at work on what is missing here.
-    while (hidden_left_[g].load(std::memory_order_acquire) > 0) Pause();
+    while (hidden_left_[g].value.load(std::memory_order_acquire) > 0) Pause();
     kernels_.int4_matmul_i8({.weight = down(groups_[g]),
                              .x = Hidden(layer.down, groups_[g].first),
                              .y = y + groups_[g].first * dim,
@@ -179,7 +179,7 @@ void CpuExperts::Run(const CpuExpertLayer& layer, const CpuExpertPairs& pairs, c
   work.hidden_items = static_cast<int64_t>(groups_.size()) * CeilDiv(layer.gate_up.out, kInt4BlockInputs);
   work.items = work.hidden_items + layer.down.tiles();
   const int64_t runs = work.hidden_items / static_cast<int64_t>(groups_.size());
-  for (size_t g = 0; g < groups_.size(); ++g) hidden_left_[g].store(runs, std::memory_order_relaxed);
+  for (size_t g = 0; g < groups_.size(); ++g) hidden_left_[g].value.store(runs, std::memory_order_relaxed);
   next_item_.store(0, std::memory_order_relaxed);
   pool_.ParallelFor(pool_.threads(), 1, [&](Range /*part*/, int thread) { RunItems(work, thread); });
 }

@@ -77,7 +77,10 @@ class CpuExperts {
   bool one_row_ = false;             // of the call: every expert reads the step's only row
   alignas(64) std::atomic<int64_t> next_item_{0};    // not taken by a thread yet
   // By group: items of the first half that are not finished.
-  std::unique_ptr<std::atomic<int64_t>[]> hidden_left_;
+  struct alignas(64) Counter {
+    std::atomic<int64_t> value{0};
+  };
+  std::unique_ptr<Counter[]> hidden_left_;
   AlignedBuffer<int8_t> x_codes_, hidden_codes_;
   AlignedBuffer<float> x_scales_, hidden_scales_;
   AlignedBuffer<float> gate_, up_;  // [max_pairs, I]

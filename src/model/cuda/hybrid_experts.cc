@@ -168,7 +168,7 @@ Status HybridExperts::LaunchAwait(int64_t layer, const uint32_t* step, int64_t m
 
 Status HybridExperts::PrepareStep() {
   QNEXT_CHECK(!in_step_, "one step at a time");
-  QNEXT_RETURN_IF_ERROR(CollectUploads(/*wait=*/false));
+  if (!options_.fixed_fetch && pinned()) cache_.SetFetchSlots(split_.fetch_slots_wanted());
   const StepPlacement placement = cache_.BeginStep();
   cache_step_ = placement.step;
   in_step_ = true;
@@ -201,6 +201,7 @@ Status HybridExperts::Serve(int64_t layer, uint32_t step, int64_t m) {
     launched_ = std::chrono::steady_clock::now();
     const auto between = launched_ - ended_;
     if (between < kPause) stats_.between_seconds += std::chrono::duration<double>(between).count();
+    QNEXT_RETURN_IF_ERROR(FinishBookkeeping());
   }
   ExpertMail& mail = mail_.mails[layer];
   const auto posted = [&] { return std::atomic_ref(mail.posted).load(std::memory_order_acquire) == step; };
@@ -249,16 +250,24 @@ Status HybridExperts::EndStep(int64_t m) {
   }
   stats_.choices += plan_.layers() * per_layer;
   in_step_ = false;
+  // What has arrived makes room for more.
+  QNEXT_RETURN_IF_ERROR(CollectUploads(/*wait=*/false));
   const int64_t hits_before = cache_.stats().hits;
-  const UploadBatch batch = cache_.EndStep(
+  late_ = cache_.EndStep(
       cache_step_, {.choices = {choices_.data(), static_cast<size_t>(plan_.layers() * per_layer)},
                     .choices_per_layer = per_layer,
                     .fetched = options_.promotions ? fetched_ : std::span<const FetchedExpert>()});
   stats_.hits += cache_.stats().hits - hits_before;
-  if (!options_.fixed_fetch && pinned()) {
-    split_.Observe(servings_);
-    cache_.SetFetchSlots(split_.fetch_slots_wanted());
-  }
+  observed_ = false;
+  return Status();
+}
+
+Status HybridExperts::FinishBookkeeping() {
+  if (!observed_ && !options_.fixed_fetch && pinned()) split_.Observe(servings_);
+  observed_ = true;
+  if (!late_) return Status();
+  const UploadBatch batch = *late_;
+  late_.reset();
   return StartUploads(batch);
 }
 
@@ -295,7 +304,10 @@ Status HybridExperts::CollectUploads(bool wait) {
   return Status();
 }
 
-Status HybridExperts::FinishUploads() { return CollectUploads(/*wait=*/true); }
+Status HybridExperts::FinishUploads() {
+  QNEXT_RETURN_IF_ERROR(FinishBookkeeping());
+  return CollectUploads(/*wait=*/true);
+}
 
 Status HybridExperts::FillCache() {
   const std::vector<int32_t> alike(static_cast<size_t>(plan_.layers() * plan_.num_experts()), 1);
@@ -310,6 +322,7 @@ Status HybridExperts::FillCache() {
 }
 
 Status HybridExperts::Seed(std::span<const int32_t> counts, int64_t tokens) {
+  QNEXT_RETURN_IF_ERROR(FinishBookkeeping());
   QNEXT_RETURN_IF_ERROR(CollectUploads(/*wait=*/false));
   return StartUploads(cache_.Seed(counts, tokens, cache_.next_step(), static_cast<int64_t>(UploadThread::kMostCopies)));
 }

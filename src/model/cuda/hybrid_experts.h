@@ -64,7 +64,7 @@ class HybridExperts {
   Status LaunchAwait(int64_t layer, const uint32_t* step, int64_t m, float* out) const;
 
   // A step of m rows, by the host: PrepareStep, then the launches, then Serve for each layer in order, then EndStep when
-  // the step's results are there. After an error AbortStep, which frees the GPU of its waiting; the stream must run dry
+  // the step's results are there. What can wait is done after the next step's launch, in its first Serve. After an error AbortStep, which frees the GPU of its waiting; the stream must run dry
   // before the next step.
   Status PrepareStep();
   Status Serve(int64_t layer, uint32_t step, int64_t m);
@@ -86,6 +86,8 @@ class HybridExperts {
                 CUstream_st* stream);
 
   Status StartUploads(const UploadBatch& batch);
+  // What EndStep has left over.
+  Status FinishBookkeeping();
   // Takes note of batches that have arrived; with `wait` of all.
   Status CollectUploads(bool wait);
 
@@ -100,6 +102,8 @@ class HybridExperts {
   CUstream_st* const stream_;
   std::unique_ptr<UploadThread> uploads_;
   std::vector<ExpertCopy> copies_;
+  std::optional<UploadBatch> late_;  // of the last EndStep, not started yet
+  bool observed_ = true;             // the last step's times
 
   ExpertCache cache_;
   SplitPolicy split_;
