@@ -161,10 +161,10 @@ Status OutOfMemory(const ModelLoadOptions& options, const ModelConfig& config) {
   } else if (const Result<Checkpoint> checkpoint = Checkpoint::Open(options.folder); checkpoint.ok()) {
     bytes = CheckpointSource(*checkpoint).total_bytes();
   }
-  return ResourceExhausted(
-      fmt::format("{}: no memory for weights of {} bytes, the buffers and {} threads (--threads); {} has {} bytes left",
-                  synthetic ? options.synthetic : options.folder, bytes, options.threads.threads, available.limit,
-                  available.bytes));
+  return ResourceExhausted(fmt::format(
+      "{}: no memory for weights of {} bytes, the buffers and {} threads (--threads); without them {} has {} bytes",
+      synthetic ? options.synthetic : options.folder, bytes, options.threads.threads, available.limit,
+      available.bytes));
 }
 
 }  // namespace

@@ -585,6 +585,7 @@ class BadInput:
         limited("weights beyond the limit of memory", 1000000, synthetic, ["the weights need", "the address space (ulimit -v) has"])
         limited("threads beyond the limit of memory", 1000000, [*generate, "--threads", "500"], ["500", "--threads"])
         limited("threads beyond a small limit of memory", 400000, [*generate, "--threads", "64"], ["64", "--threads"])
+        limited("weights, buffers and threads together", 60000, [*generate, "--threads", "2"], [self.good, "bytes", "ulimit -v"], codes=(1,))
         for megabytes in range(24, 400, 16):
             limited(f"{megabytes} MB of address space", megabytes * 1024, [*generate, "--threads", "2"], [], codes=(0, 1, 127))
 
