@@ -43,6 +43,9 @@ function(qnext_library name)
   target_link_libraries(qnext_${name} PUBLIC ${deps} PRIVATE qnext_flags PUBLIC ${ARG_LIBS})
   if(NOT name IN_LIST QNEXT_COMPUTE_ROOMS)
     target_compile_options(qnext_${name} PRIVATE $<$<CONFIG:Release>:-O2>)
+  elseif(NOT QNEXT_SANITIZE)
+    # Large buffers come from the caller: a thread's stack may be small.
+    target_compile_options(qnext_${name} PRIVATE $<$<CONFIG:Release>:-Wframe-larger-than=16384>)
   endif()
 endfunction()
 

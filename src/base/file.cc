@@ -17,6 +17,10 @@ Result<File> File::Open(const std::string& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) {
     const int error = errno;
+    struct stat link = {};
+    if (::lstat(path.c_str(), &link) == 0 && S_ISLNK(link.st_mode)) {
+      return NotFound(fmt::format("{}: is a link that cannot be followed: {}", path, std::strerror(error)));
+    }
     return NotFound(fmt::format("{}: cannot be opened: {}", path, std::strerror(error)));
   }
   struct stat info = {};
@@ -71,7 +75,7 @@ Result<std::string> ReadFileToString(const std::string& path, int64_t max_bytes)
 
 bool FileExists(const std::string& path) {
   struct stat info = {};
-  return ::stat(path.c_str(), &info) == 0;
+  return ::lstat(path.c_str(), &info) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 }  // namespace qnext

@@ -37,6 +37,8 @@ class File {
 // The whole of a file of at most `max_bytes`.
 Result<std::string> ReadFileToString(const std::string& path, int64_t max_bytes = int64_t{256} << 20);
 
+// Whether there is anything of that name, a link that leads nowhere included: only a file that is not there at all may
+// be passed over, and opening any other tells what is wrong with it.
 bool FileExists(const std::string& path);
 
 }  // namespace qnext

@@ -1,6 +1,7 @@
 #include "base/file.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <array>
 #include <fstream>
@@ -22,6 +23,20 @@ TEST(File, ReadsAtAPositionAndNamesThePathOnErrors) {
   EXPECT_NE(past.message().find(path), std::string::npos);
   EXPECT_EQ(ReadFileToString(path).value(), "0123456789");
   EXPECT_FALSE(ReadFileToString(path, 5).ok());
+}
+
+TEST(File, LinksThatLeadNowhere) {
+  const std::string path = ::testing::TempDir() + "/qnext_file_test_link";
+  for (const auto& [target, reason] : {std::pair("qnext-no-such-file", "No such file or directory"),
+                                       std::pair("qnext_file_test_link", "Too many levels of symbolic links")}) {
+    ::unlink(path.c_str());
+    ASSERT_EQ(::symlink(target, path.c_str()), 0);
+    EXPECT_TRUE(FileExists(path));
+    EXPECT_EQ(File::Open(path).status().message(), path + ": is a link that cannot be followed: " + reason);
+  }
+  ::unlink(path.c_str());
+  EXPECT_FALSE(FileExists(path));
+  EXPECT_FALSE(FileExists("/dev/null/x"));
 }
 
 TEST(File, AbsentAndDirectory) {

@@ -28,5 +28,14 @@ TEST(JsonGuard, BracketsInStringsDoNotCount) {
   EXPECT_TRUE(CheckJsonLimits("\"ends in an escape \\").ok());
 }
 
+TEST(JsonGuard, RefusesOtherEncodings) {
+  using std::string_view_literals::operator""sv;
+  for (const std::string_view text : {"\xff\xfe{\0}\0"sv, "\xfe\xff\0{\0}"sv, "{\0}\0"sv, "\0{\0}"sv}) {
+    EXPECT_EQ(CheckJsonLimits(text).message(), "is UTF-16 or UTF-32; JSON is UTF-8");
+  }
+  EXPECT_EQ(CheckJsonLimits("{}  \0"sv).message(), "byte 4 is NUL, which JSON does not have");
+  EXPECT_TRUE(CheckJsonLimits("\xef\xbb\xbf{}").ok()) << "the mark of UTF-8";
+}
+
 }  // namespace
 }  // namespace qnext

@@ -102,7 +102,7 @@ Result<HttpReply> HttpClient::Send(bool post, const std::string& path, const std
   if (error) return failed("no answer", error);
   HttpReply reply{
       .status = static_cast<int>(parser.get().result_int()), .reason = std::string(parser.get().reason()), .body = ""};
-  std::array<char, 1 << 16> bytes;
+  std::array<char, 1 << 13> bytes;
   while (!parser.is_done()) {
     parser.get().body().data = bytes.data();
     parser.get().body().size = bytes.size();

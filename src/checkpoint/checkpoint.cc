@@ -4,7 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include "base/check.h"
@@ -80,7 +82,8 @@ Result<Checkpoint> Checkpoint::Open(const std::string& folder) {
   for (const IndexEntry& entry : index) files.insert(entry.file);
   std::vector<std::string> missing;
   for (const std::string& file : files) {
-    if (!FileExists(InFolder(folder, file))) missing.push_back(file);
+    std::error_code ignored;  // a shard that is a link to nothing is missing as well
+    if (!std::filesystem::exists(InFolder(folder, file), ignored)) missing.push_back(file);
   }
   if (!missing.empty()) {
     return NotFound(fmt::format("{}: {} of its {} shards are missing: {}", index_path, missing.size(), files.size(),

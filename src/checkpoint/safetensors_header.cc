@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "base/clip.h"
 #include "base/json_guard.h"
 
 namespace qnext {
@@ -38,7 +39,7 @@ class HeaderReader {
     if (place_ == Place::kMetadata) return true;
     if (place_ != Place::kTensor || field_ != "dtype") return Unexpected("a string");
     const std::optional<DType> dtype = ParseDType(value);
-    if (!dtype.has_value()) return Fail(fmt::format("dtype: \"{}\" is not known", value));
+    if (!dtype.has_value()) return Fail(fmt::format("dtype: \"{}\" is not known", Clip(value)));
     tensor_.dtype = *dtype;
     return true;
   }
@@ -109,7 +110,7 @@ class HeaderReader {
   }
 
   bool parse_error(size_t position, const std::string&, const nlohmann::json::exception& error) {
-    error_ = fmt::format("header is not valid JSON at byte {}: {}", position, error.what());
+    error_ = fmt::format("header is not valid JSON at byte {}: {}", position, Clip(error.what(), 200));
     return false;
   }
 
@@ -217,6 +218,9 @@ Result<std::vector<TensorInfo>> ParseSafetensorsHeader(std::string_view header, 
   if (!header.starts_with('{')) return Corrupt("header: does not begin with '{'");
   HeaderReader reader;
   if (!nlohmann::json::sax_parse(header.begin(), header.end(), &reader)) return Corrupt(reader.error());
+  if (const char last = header[header.find_last_not_of(' ')]; last != '}') {
+    return Corrupt(fmt::format("header: byte 0x{:02x} after its JSON, which only spaces (0x20) may follow", last));
+  }
   std::vector<TensorInfo> tensors = reader.TakeTensors();
   QNEXT_RETURN_IF_ERROR(CheckNames(tensors));
   std::sort(tensors.begin(), tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {

@@ -56,6 +56,8 @@ TEST(Safetensors, RefusesEveryKindOfBadHeader) {
            {" {}", 0, "header: does not begin with '{'"},
            {"{", 0, "header is not valid JSON"},
            {"{} x", 0, "header is not valid JSON"},
+           {"{} \n ", 0, "header: byte 0x0a after its JSON, which only spaces (0x20) may follow"},
+           {std::string("{}\0\0", 4), 0, "header: byte 2 is NUL"},
            {"{\"a\": 1}", 0, "a: found a number, expected an object"},
            {"{\"a\": []}", 0, "a: found an array, expected an object"},
            {"{\"a\": null}", 0, "a: found null, expected an object"},

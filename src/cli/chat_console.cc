@@ -86,7 +86,7 @@ void ChatConsole::Answer(const std::function<Result<GenerationResult>(const Gene
   const Result<GenerationResult> result = ask(hooks);
   if (!result.ok()) {
     ++failed_answers_;
-    io_.note("error: " + result.status().message() +
+    io_.note("error: " + OneLine(result.status().message()) +
              (session_.out_of_context() ? "; /undo or /reset shortens it, a larger --ctx holds more" : ""));
     return;
   }

@@ -65,7 +65,11 @@ Result<std::string> EngineBackend::ApplyTemplate(const nlohmann::ordered_json& v
   QNEXT_RETURN_IF_ERROR(engine_->chat().status());
   nlohmann::ordered_json extra = variables;
   extra.erase("messages");
-  return engine_->chat()->Render(variables["messages"], extra);
+  Result<std::string> text = engine_->chat()->Render(variables["messages"], extra);
+  if (text.ok()) return text;
+  // The message begins with the template's path, which is no business of clients.
+  const size_t path = engine_->chat()->source().size();
+  return Status(text.status().code(), "chat template" + text.status().message().substr(path));
 }
 
 namespace {

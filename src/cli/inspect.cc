@@ -4,6 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/command.h"
 #include "cli/inspect_text.h"
@@ -30,6 +32,10 @@ class InspectCommand : public Command {
   Status Run() override {
     QNEXT_ASSIGN_OR_RETURN(InspectReport report, Inspect(folder_));
     InspectText(folder_, report);
+    // What templates and files say reaches a terminal; JSON escapes by itself.
+    for (std::vector<std::string>* list : {&report.problems, &report.warnings}) {
+      for (std::string& line : *list) line = json_ ? std::move(line) : OneLine(line);
+    }
     TextOutput out(stdout);
     out.Write(json_ ? FormatInspectJson(report) : FormatInspectText(report));
     QNEXT_RETURN_IF_ERROR(out.status());

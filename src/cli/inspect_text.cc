@@ -29,13 +29,16 @@ void InspectTemplate(const std::string& folder, const Tokenizer& tokenizer, Insp
     return;
   }
   report.text->chat_template = chat->source();
-  if (!chat->warning().empty()) report.warnings.push_back("chat: " + chat->warning());
+  size_t rendered = 0;
   for (const Conversation& conversation : Conversations()) {
     const Result<std::string> text = chat->Render(conversation.messages);
+    rendered += text.ok() ? 1 : 0;
     if (text.ok()) continue;
-    report.warnings.push_back(
-        fmt::format("{}: cannot render {}: {}", chat->source(), conversation.what, text.status().message()));
+    const std::string reason = text.status().message().substr(chat->source().size() + 2);  // it begins with the source
+    report.warnings.push_back(fmt::format("{}: cannot render {}: {}", chat->source(), conversation.what, reason));
   }
+  // Of a template that renders nothing all has been said.
+  if (rendered > 0 && !chat->warning().empty()) report.warnings.push_back("chat: " + chat->warning());
 }
 
 }  // namespace

@@ -84,7 +84,7 @@ TEST_F(InspectTextTest, ATemplateThatCannotBeRenderedIsNamedWithItsReason) {
   report = Report();
   ASSERT_EQ(report.warnings.size(), 1u);
   EXPECT_EQ(report.warnings[0].rfind(
-                folder_ + "/chat_template.jinja: cannot render a question after a system message: chat template: ", 0),
+                folder_ + "/chat_template.jinja: cannot render a question after a system message: line ", 0),
             0u)
       << report.warnings[0];
   EXPECT_NE(report.warnings[0].find("no system messages"), std::string::npos);

@@ -1,13 +1,54 @@
+#include <pthread.h>
+#include <sys/resource.h>
+
 #include <csignal>
+#include <cstddef>
 #include <cstdlib>
 
 #include "cli/program.h"
 
-int main(int argc, char** argv) {
-  std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is a failed write, not the end of the program
+namespace {
+
+// What every thread gets, whatever `ulimit -s` says: chat templates may take 1 MiB of it, more under sanitizers.
+constexpr size_t kStackBytes = size_t{8} << 20;
+
+struct Call {
+  std::vector<std::string> arguments;
+  int exit_code = 1;
+};
+
+void* Run(void* data) {
+  Call& call = *static_cast<Call*>(data);
   const qnext::Environment environment = [](const std::string& name) -> std::optional<std::string> {
     const char* value = std::getenv(name.c_str());
     return value == nullptr ? std::nullopt : std::optional<std::string>(value);
   };
-  return qnext::RunProgram(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc), environment);
+  call.exit_code = qnext::RunProgram(call.arguments, environment);
+  return nullptr;
+}
+
+bool StackIsSmall() {
+  struct rlimit limit = {};
+  return ::getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < kStackBytes / 4;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is a failed write, not the end of the program
+  Call call{.arguments = std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc)};
+
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, kStackBytes);
+  pthread_setattr_default_np(&attributes);
+  // The stack of the main thread cannot be changed any more, so another thread takes over.
+  pthread_t thread;
+  if (StackIsSmall() && pthread_create(&thread, &attributes, Run, &call) == 0) {
+    pthread_join(thread, nullptr);
+  } else {
+    Run(&call);
+  }
+  pthread_attr_destroy(&attributes);
+  return call.exit_code;
 }

@@ -181,7 +181,7 @@ Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chats) 
                    [&](const LoadProgress& now) { progress.Update(now); }));
   progress.Finish();
   if (!engine->info().fallback.empty()) {
-    fmt::print(stderr, "qnext: running on the CPU: {}\n", engine->info().fallback);
+    fmt::print(stderr, "qnext: running on the CPU: {}\n", OneLine(engine->info().fallback));
   }
   for (const std::string& warning : engine->Warnings(chats))
     fmt::print(stderr, "qnext: warning: {}\n", OneLine(warning));

@@ -87,8 +87,13 @@ std::string FormatSpeed(const TimelineSummary& summary) {
 
 std::string OneLine(std::string_view text) {
   std::string line;
-  for (const char c : text) {
-    if (c == '\n') {
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const unsigned char next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0;
+    if (c == '\xc2' && next >= 0x80 && next < 0xa0) {
+      line += fmt::format("\\x{:02x}", next);  // U+0080 to U+009F, as UTF-8: U+009B begins a sequence as ESC [ does
+      ++i;
+    } else if (c == '\n') {
       line += ' ';
     } else if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') {
       line += fmt::format("\\x{:02x}", static_cast<int>(c));

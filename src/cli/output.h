@@ -17,7 +17,7 @@ std::string FormatResultJson(const GenerationResult& result, const Tokenizer& to
 // "21 tokens of prompt at 80.5/s, 45 of answer at 12.3/s, first after 0.26 s".
 std::string FormatSpeed(const TimelineSummary& summary);
 
-// One line that a terminal shows as it is: line breaks become spaces, other control bytes \x1b and the like.
+// One line that a terminal shows as it is: line breaks become spaces, other control characters \x1b and the like.
 std::string OneLine(std::string_view text);
 
 // Text that goes out as it comes. Once a write has failed (a closed pipe, a full disk) nothing more is written.

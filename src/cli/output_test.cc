@@ -62,6 +62,9 @@ TEST(FormatSpeedTest, SaysWhatThereIs) {
 
 TEST(OneLineTest, IsSafeToPrint) {
   EXPECT_EQ(OneLine("a\nb\x1b[2J\x07\x7f\tc \xc3\xa4"), "a b\\x1b[2J\\x07\\x7f\\x09c \xc3\xa4");
+  EXPECT_EQ(OneLine("a\xc2\x9b"
+                    "2J \xc2\xa0\xc2"),
+            "a\\x9b2J \xc2\xa0\xc2");
 }
 
 TEST(TextOutputTest, FlushFindsWhatOthersCouldNotWrite) {

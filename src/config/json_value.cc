@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/clip.h"
+
 namespace qnext {
 namespace {
 
@@ -50,7 +52,8 @@ class TreeBuilder {
     return Add(JsonValue(std::move(level.items)));
   }
   bool parse_error(size_t position, const std::string&, const nlohmann::json::exception& error) {
-    error_ = fmt::format("not valid JSON at byte {}: {}", position, error.what());
+    constexpr size_t kShownReason = 200;
+    error_ = fmt::format("not valid JSON at byte {}: {}", position, Clip(error.what(), kShownReason));
     return false;
   }
 
@@ -83,7 +86,7 @@ class TreeBuilder {
     std::sort(keys.begin(), keys.end());
     const auto twice = std::adjacent_find(keys.begin(), keys.end());
     if (twice == keys.end()) return true;
-    error_ = fmt::format("the key \"{}\" occurs twice in one object", *twice);
+    error_ = fmt::format("the key \"{}\" occurs twice in one object", Clip(*twice));
     return false;
   }
 
@@ -107,10 +110,12 @@ std::string JsonValue::Describe() const {
   if (is_null()) return "null";
   if (const bool* value = boolean()) return *value ? "true" : "false";
   if (const int64_t* value = integer()) return fmt::format("{}", *value);
-  if (const double* value = number()) return fmt::format("{}", *value);
+  if (const double* value = number()) {
+    const std::string text = fmt::format("{}", *value);
+    return text.find_first_not_of("-0123456789") == std::string::npos ? text + ".0" : text;  // 4.0 is no integer
+  }
   if (const std::string* value = string()) {
-    constexpr size_t kShown = 80;
-    return value->size() <= kShown ? fmt::format("\"{}\"", *value) : fmt::format("\"{}...\"", value->substr(0, kShown));
+    return fmt::format("\"{}\"", Clip(*value));
   }
   return array() != nullptr ? "an array" : "an object";
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/clip.h"
 #include "base/file.h"
 #include "config/field_reader.h"
 #include "config/json_value.h"
@@ -27,7 +28,7 @@ constexpr int64_t kMaxConfigBytes = int64_t{64} << 20;
 Status CheckKind(const FieldReader& fields) {
   QNEXT_ASSIGN_OR_RETURN(const std::string type, fields.String("model_type"));
   if (type != "qwen3_next") {
-    return fields.NotSupported("model_type", fmt::format("\"{}\"; this program runs \"qwen3_next\"", type));
+    return fields.NotSupported("model_type", fmt::format("\"{}\"; this program runs \"qwen3_next\"", Clip(type)));
   }
   const JsonValue* architectures = fields.Find("architectures");
   if (architectures == nullptr) return Status();
@@ -42,7 +43,7 @@ Status CheckKind(const FieldReader& fields) {
 Status CheckFixed(const FieldReader& fields) {
   QNEXT_ASSIGN_OR_RETURN(const std::string activation, fields.String("hidden_act"));
   if (activation != "silu") {
-    return fields.NotSupported("hidden_act", fmt::format("\"{}\"; only \"silu\" is supported", activation));
+    return fields.NotSupported("hidden_act", fmt::format("\"{}\"; only \"silu\" is supported", Clip(activation)));
   }
   QNEXT_ASSIGN_OR_RETURN(const bool bias, fields.BoolOr("attention_bias", false));
   if (bias) return fields.NotSupported("attention_bias", "true; attention without biases only");
@@ -233,6 +234,9 @@ Result<ModelConfig> LoadModelConfig(const std::string& folder) {
     QNEXT_ASSIGN_OR_RETURN(quantize_text, ReadFileToString(quantize_path, kMaxConfigBytes));
   }
   QNEXT_ASSIGN_OR_RETURN(ModelConfig config, ParseModelConfig(text, path, quantize_text));
+  if (!config.quantization && quantize_text.empty() && FileExists(quantize_path)) {
+    return Corrupt(quantize_path + ": is empty");
+  }
   QNEXT_ASSIGN_OR_RETURN(GenerationDefaults defaults, LoadGenerationDefaults(folder));
   for (int64_t id : defaults.eos_token_ids) {
     if (id >= config.vocab_size) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/clip.h"
 
 namespace qnext {
 namespace {
@@ -54,7 +55,7 @@ Result<ModulePattern> ModulePattern::Compile(const std::string& text, Anchor anc
                                      PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C, &error, &position, nullptr));
   if (compiled->code == nullptr) {
     return InvalidArgument(
-        fmt::format("\"{}\" is not a regular expression: {} at byte {}", text, ErrorText(error), position));
+        fmt::format("\"{}\" is not a regular expression: {} at byte {}", Clip(text), ErrorText(error), position));
   }
   compiled->limits.reset(pcre2_match_context_create(nullptr));
   QNEXT_CHECK(compiled->limits != nullptr, "out of memory");
@@ -78,7 +79,7 @@ Result<bool> ModulePattern::Matches(std::string_view name) const {
   if (result >= 0) return true;
   if (result == PCRE2_ERROR_NOMATCH) return false;
   return ResourceExhausted(
-      fmt::format("the rule \"{}\" cannot be tried on \"{}\": {}", text_, name, ErrorText(result)));
+      fmt::format("the rule \"{}\" cannot be tried on \"{}\": {}", Clip(text_), Clip(name, 200), ErrorText(result)));
 }
 
 bool LooksLikePattern(std::string_view text) { return text.find_first_of("\\*+?^$()[]{}|") != std::string_view::npos; }

@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/clip.h"
 #include "config/field_reader.h"
 #include "config/json_value.h"
 #include "config/module_pattern.h"
@@ -43,7 +44,7 @@ Status RequireAbsent(const FieldReader& fields, std::string_view key) {
 Status RequireString(const FieldReader& fields, std::string_view key, std::string_view only) {
   QNEXT_ASSIGN_OR_RETURN(const std::string value, fields.StringOr(key, std::string(only)));
   if (value == only) return Status();
-  return fields.NotSupported(key, fmt::format("\"{}\"; only \"{}\" is supported", value, only));
+  return fields.NotSupported(key, fmt::format("\"{}\"; only \"{}\" is supported", Clip(value), only));
 }
 
 // A list of strings that may nest and, for block names, may be one string with commas. Depth is bounded by ParseJson.
@@ -104,7 +105,7 @@ Status QuantizationConfig::Rules::ParseDynamic(const FieldReader& fields, const 
   if (value->object()->size() > kMaxPatternRules) return fields.Invalid("dynamic", "has too many rules");
   std::vector<Rule> positive;
   for (const JsonMember& member : *value->object()) {
-    const std::string context = fmt::format("{}: dynamic: \"{}\"", fields.context(), member.key);
+    const std::string context = fmt::format("{}: dynamic: \"{}\"", fields.context(), Clip(member.key));
     const bool excludes = member.key.starts_with("-:");
     const std::string text = excludes || member.key.starts_with("+:") ? member.key.substr(2) : member.key;
     Result<ModulePattern> pattern = ModulePattern::Compile(text, ModulePattern::Anchor::kStart);
@@ -133,7 +134,7 @@ Status QuantizationConfig::Rules::ParseExtra(const FieldReader& fields, const Gp
   if (value == nullptr) return Status();
   if (value->object() == nullptr) return fields.Invalid("extra_config", "expected an object by module name");
   for (const JsonMember& member : *value->object()) {
-    const std::string context = fmt::format("{}: extra_config: \"{}\"", fields.context(), member.key);
+    const std::string context = fmt::format("{}: extra_config: \"{}\"", fields.context(), Clip(member.key));
     if (member.value.object() == nullptr) {
       return InvalidArgument(fmt::format("{}: expected an object, found {}", context, member.value.Describe()));
     }
@@ -211,7 +212,7 @@ Status QuantizationConfig::ParseMethod(const JsonValue& object, const std::strin
   const bool auto_round = method_ == "auto-round";
   if (!auto_round && method_ != "gptq") {
     return fields.NotSupported("quant_method",
-                               fmt::format("\"{}\"; this program reads \"gptq\" and \"auto-round\"", method_));
+                               fmt::format("\"{}\"; this program reads \"gptq\" and \"auto-round\"", Clip(method_)));
   }
   for (std::string_view key : auto_round ? std::vector<std::string_view>{"bits", "group_size", "sym"}
                                          : std::vector<std::string_view>{"bits", "group_size", "sym", "desc_act"}) {
@@ -224,7 +225,7 @@ Status QuantizationConfig::ParseMethod(const JsonValue& object, const std::strin
     QNEXT_ASSIGN_OR_RETURN(const std::string packing, fields.String("packing_format"));
     if (packing != "auto_round:auto_gptq") {
       return fields.NotSupported("packing_format",
-                                 fmt::format("\"{}\"; only \"auto_round:auto_gptq\" is supported", packing));
+                                 fmt::format("\"{}\"; only \"auto_round:auto_gptq\" is supported", Clip(packing)));
     }
     QNEXT_RETURN_IF_ERROR(RequireString(fields, "data_type", "int"));
     QNEXT_ASSIGN_OR_RETURN(const int64_t act_bits, fields.IntegerOr("act_bits", 1, 64, 16));
@@ -238,10 +239,12 @@ Status QuantizationConfig::ParseMethod(const JsonValue& object, const std::strin
   QNEXT_ASSIGN_OR_RETURN(const std::string other, fields.StringOr("format", "gptq"));
   QNEXT_ASSIGN_OR_RETURN(const std::string format, fields.StringOr("checkpoint_format", other));
   if (fields.Find("format") != nullptr && format != other) {
-    return fields.Invalid("checkpoint_format", fmt::format("\"{}\" contradicts format \"{}\"", format, other));
+    return fields.Invalid("checkpoint_format",
+                          fmt::format("\"{}\" contradicts format \"{}\"", Clip(format), Clip(other)));
   }
   if (format != "gptq" && format != "gptq_v2") {
-    return fields.NotSupported("checkpoint_format", fmt::format("\"{}\" is not one of \"gptq\", \"gptq_v2\"", format));
+    return fields.NotSupported("checkpoint_format",
+                               fmt::format("\"{}\" is not one of \"gptq\", \"gptq_v2\"", Clip(format)));
   }
   format_ = format == "gptq" ? GptqFormat::kV1 : GptqFormat::kV2;
 

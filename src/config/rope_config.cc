@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/clip.h"
+
 namespace qnext {
 namespace {
 
@@ -41,7 +43,8 @@ Result<std::string> RopeType(const FieldReader& rope) {
   if (rope.Find("rope_type") == nullptr && rope.Find("type") != nullptr) return rope.String("type");
   QNEXT_ASSIGN_OR_RETURN(std::string type, rope.String("rope_type"));
   QNEXT_ASSIGN_OR_RETURN(const std::string legacy, rope.StringOr("type", type));
-  if (legacy != type) return rope.Invalid("type", fmt::format("\"{}\" contradicts rope_type \"{}\"", legacy, type));
+  if (legacy != type)
+    return rope.Invalid("type", fmt::format("\"{}\" contradicts rope_type \"{}\"", Clip(legacy), Clip(type)));
   return type;
 }
 
@@ -66,12 +69,12 @@ Status ParseRopeObject(const FieldReader& rope, const JsonValue& object, ModelCo
   QNEXT_ASSIGN_OR_RETURN(const std::string type, RopeType(rope));
   const bool yarn = type == "yarn";
   if (!yarn && type != "default") {
-    return rope.NotSupported("rope_type", fmt::format("\"{}\" is not one of \"default\", \"yarn\"", type));
+    return rope.NotSupported("rope_type", fmt::format("\"{}\" is not one of \"default\", \"yarn\"", Clip(type)));
   }
   for (const JsonMember& member : *object.object()) {
     if (member.value.is_null() || Contains(kDefaultFields, member.key)) continue;
     if (yarn && Contains(kYarnFields, member.key)) continue;
-    return rope.NotSupported(member.key, fmt::format("is not understood for rope type \"{}\"", type));
+    return rope.NotSupported(Clip(member.key), fmt::format("is not understood for rope type \"{}\"", Clip(type)));
   }
   if (yarn) {
     QNEXT_ASSIGN_OR_RETURN(config->yarn, ParseYarn(rope));

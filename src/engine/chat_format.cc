@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/json_guard.h"
+#include "text/json_keys.h"
 
 namespace qnext {
 namespace {
@@ -61,6 +62,7 @@ ChatFormat::ChatFormat(ChatTemplate compiled, SpecialTokens tokens, std::string 
 Result<ChatFormat::FolderFormat> ChatFormat::ParseTokenizerConfig(const std::string& text, const std::string& path) {
   FolderFormat format;
   QNEXT_RETURN_IF_ERROR(CheckJsonLimits(text).WithContext(path));
+  QNEXT_RETURN_IF_ERROR(CheckJsonKeys(text).WithContext(path));
   const Json config = Json::parse(text, /*cb=*/nullptr, /*allow_exceptions=*/false);
   if (!config.is_object()) return Corrupt(path + ": is not a JSON object");
   format.tokens = {.bos = TokenString(config, "bos_token"),
@@ -106,7 +108,9 @@ Result<ChatFormat> ChatFormat::Choose(const FolderFormat& found, const std::stri
     QNEXT_ASSIGN_OR_RETURN(const std::string text, ReadFileToString(override_path));
     Result<ChatTemplate> compiled = ChatTemplate::Compile(text);
     if (!compiled.ok()) return compiled.status().WithContext(override_path);
-    return ChatFormat(std::move(compiled).value(), found.tokens, override_path);
+    ChatFormat format(std::move(compiled).value(), found.tokens, override_path);
+    format.WarnIfUseless();
+    return format;
   }
   if (!found.chat_template) {
     return BuiltIn(tokenizer, found.tokens, folder + ": the checkpoint has no chat template");
@@ -116,7 +120,18 @@ Result<ChatFormat> ChatFormat::Choose(const FolderFormat& found, const std::stri
   if (!compiled.ok()) {
     return BuiltIn(tokenizer, found.tokens, compiled.status().WithContext(path).message());
   }
-  return ChatFormat(std::move(compiled).value(), found.tokens, path);
+  ChatFormat format(std::move(compiled).value(), found.tokens, path);
+  format.WarnIfUseless();
+  return format;
+}
+
+// Better said at the start than after the first question. A template may refuse what it was not made for, so one that
+// renders any plain conversation is not spoken of.
+void ChatFormat::WarnIfUseless() {
+  const ChatMessage system = {.role = "system", .content = "Be brief."}, user = {.role = "user", .content = "Hello"};
+  const Result<std::string> question = Render({user});
+  if (question.ok() || Render({system, user}).ok()) return;
+  warning_ = question.status().message() + " (it renders no plain question)";
 }
 
 Result<ChatFormat> ChatFormat::BuiltIn(const Tokenizer& tokenizer, const SpecialTokens& tokens,
@@ -142,7 +157,8 @@ Result<std::string> ChatFormat::Render(const Json& messages, const Json& extra) 
   if (tokens_.unk) variables["unk_token"] = *tokens_.unk;
   if (extra.is_object()) variables.update(extra);
   Result<std::string> text = template_.Render(variables);
-  if (!text.ok()) return text.status().WithContext("chat template");
+  if (!text.ok()) return text.status().WithContext(source_);
+  if (text->empty()) return InvalidArgument(source_ + ": the template renders these messages to nothing");
   return text;
 }
 

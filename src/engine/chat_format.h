@@ -33,12 +33,12 @@ class ChatFormat {
 
   // The text that the model continues: `messages` is an array of objects as OpenAI has them. `extra` (an object or
   // null) adds variables: tools, and whatever else the request gives the template. kInvalidArgument with what the
-  // template objects to.
+  // template objects to, after source().
   Result<std::string> Render(const nlohmann::ordered_json& messages, const nlohmann::ordered_json& extra) const;
   Result<std::string> Render(const std::vector<ChatMessage>& messages) const;
 
   const std::string& source() const { return source_; }    // a path, or "built-in ChatML"
-  const std::string& warning() const { return warning_; }  // empty: none
+  const std::string& warning() const { return warning_; }  // empty: none; also of a template that fails always
   // The token that ends a message where the format knows it, to be added to the eos tokens.
   std::optional<int32_t> end_id() const { return end_id_; }
 
@@ -60,6 +60,7 @@ class ChatFormat {
   static Result<FolderFormat> ParseTokenizerConfig(const std::string& text, const std::string& path);
   static Result<ChatFormat> Choose(const FolderFormat& found, const std::string& folder,
                                    const std::string& override_path, const Tokenizer& tokenizer);
+  void WarnIfUseless();
   static Result<ChatFormat> BuiltIn(const Tokenizer& tokenizer, const SpecialTokens& tokens, const std::string& why);
 
   ChatTemplate template_;

@@ -117,9 +117,42 @@ TEST_F(ChatFormatTest, WithoutChatMlTokensThereIsNoReplacement) {
 
 TEST_F(ChatFormatTest, ABrokenConfigIsCorrupt) {
   Write("tokenizer_config.json", "{");
+  EXPECT_EQ(Load().status().message().find(folder_ + "/tokenizer_config.json: not valid JSON at byte "), 0u);
+  Write("tokenizer_config.json", "[]");
   EXPECT_EQ(Load().status().message(), folder_ + "/tokenizer_config.json: is not a JSON object");
+  Write("tokenizer_config.json", R"({"chat_template": "a", "chat_template": "b"})");
+  EXPECT_EQ(Load().status().message(),
+            folder_ + "/tokenizer_config.json: the key \"chat_template\" occurs twice in one object");
   Write("tokenizer_config.json", R"({"chat_template": 5})");
   EXPECT_EQ(Load().status().code(), StatusCode::kCorrupt);
+}
+
+TEST_F(ChatFormatTest, ATemplateThatRendersNothingIsWarnedOfAndNamesItself) {
+  const std::string path = folder_ + "/chat_template.jinja";
+  for (const auto& [text, reason] :
+       {std::pair("", "the template renders these messages to nothing"), std::pair("{{ 'a' + 1 }}", "line 1: "),
+        std::pair("\n{{ raise_exception('never') }}", "line 2: never")}) {
+    Write("chat_template.jinja", text);
+    const Result<ChatFormat> format = Load();
+    ASSERT_TRUE(format.ok()) << format.status().message();
+    const std::string message = format->Render({{.role = "user", .content = "Hello"}}).status().message();
+    EXPECT_EQ(message.find(path + ": " + reason), 0u) << message;
+    EXPECT_EQ(format->warning(), message + " (it renders no plain question)");
+  }
+  // One that needs a system message, or refuses it, is none of these.
+  Write("chat_template.jinja", "{% if messages[0].role != 'system' %}{{ raise_exception('no') }}{% endif %}a");
+  EXPECT_EQ(Load()->warning(), "");
+  Write("chat_template.jinja", "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}a");
+  EXPECT_EQ(Load()->warning(), "");
+}
+
+TEST_F(ChatFormatTest, ALinkToNothingIsNoAbsentFile) {
+  for (const std::string name : {"chat_template.jinja", "tokenizer_config.json"}) {
+    const std::string path = folder_ + "/" + name;
+    std::filesystem::create_symlink("nowhere", path);
+    EXPECT_EQ(Load().status().message(), path + ": is a link that cannot be followed: No such file or directory");
+    std::filesystem::remove(path);
+  }
 }
 
 TEST_F(ChatFormatTest, TheBuiltInTemplateRefusesTools) {

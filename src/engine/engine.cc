@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "engine/sequence.h"
@@ -33,7 +34,7 @@ Status Engine::Validate(const Request& request) const {
 }
 
 Result<GenerationResult> Engine::Generate(const Request& request, const GenerationHooks& hooks,
-                                          std::optional<SteadyTime> arrival) {
+                                          std::optional<SteadyTime> arrival) try {
   QNEXT_RETURN_IF_ERROR(Validate(request));
   Sequence sequence(request, parts_.tokenizer, parts_.eos_ids, context(),
                     arrival.value_or(std::chrono::steady_clock::now()));
@@ -65,6 +66,10 @@ Result<GenerationResult> Engine::Generate(const Request& request, const Generati
     if (!sequence.finished()) input.assign(1, sequence.next_input());
   }
   return sequence.TakeResult();
+} catch (const std::bad_alloc&) {
+  // The end of this request only: the next one begins with model.Reset().
+  return ResourceExhausted(
+      fmt::format("the system has no memory left for this request of {} tokens", request.prompt_ids.size()));
 }
 
 std::string Describe(const SimulatedRouting& routing) {

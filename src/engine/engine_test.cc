@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <new>
+
 #include "engine/testing.h"
 
 namespace qnext {
@@ -48,6 +50,16 @@ TEST(EngineTest, FillsTheContextToTheLastToken) {
   ASSERT_TRUE(result.ok()) << result.status().message();
   EXPECT_EQ(result->finish_reason, FinishReason::kLength);
   EXPECT_EQ(result->usage.prompt_tokens + result->usage.completion_tokens, 20);
+}
+
+TEST(EngineTest, RunningOutOfMemoryEndsOneRequest) {
+  const ScriptedEngine scripted = MakeScriptedEngine({"one", "two"});
+  const GenerationHooks hooks{.on_piece = [](const Piece&) -> bool { throw std::bad_alloc(); }, .cancelled = nullptr};
+  const Status status = scripted.engine->Generate(Ask(scripted, "a"), hooks).status();
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(status.message(), "the system has no memory left for this request of 1 tokens");
+  EXPECT_TRUE(scripted.engine->Generate(Ask(scripted, "a")).ok());
+  EXPECT_EQ(scripted.model->resets, 2);
 }
 
 TEST(EngineTest, RefusesBeforeTheModelRuns) {

@@ -152,6 +152,22 @@ Result<LoadedLanguageModel> LoadOnADevice(const ModelLoadOptions& options, const
                              .info = std::move(info)};
 }
 
+// The weights had room when loading began: buffers and the stacks of threads took it, or another program did.
+Status OutOfMemory(const ModelLoadOptions& options, const ModelConfig& config) {
+  const AvailableMemory available = GetAvailableMemory();
+  const bool synthetic = !options.synthetic.empty();
+  int64_t bytes = 0;
+  if (synthetic) {
+    bytes = SyntheticCheckpoint(config, options.synthetic_seed).total_bytes();
+  } else if (const Result<Checkpoint> checkpoint = Checkpoint::Open(options.folder); checkpoint.ok()) {
+    bytes = CheckpointSource(*checkpoint).total_bytes();
+  }
+  return ResourceExhausted(fmt::format(
+      "{}: no memory for weights of {} bytes, the buffers and {} threads (--threads); without them {} has {} bytes",
+      synthetic ? options.synthetic : options.folder, bytes, options.threads.threads, available.limit,
+      available.bytes));
+}
+
 }  // namespace
 
 Result<LoadedLanguageModel> LoadLanguageModel(const ModelLoadOptions& options, const ModelConfig& config,
@@ -159,10 +175,10 @@ Result<LoadedLanguageModel> LoadLanguageModel(const ModelLoadOptions& options, c
   try {
     return LoadOnADevice(options, config, limits, progress);
   } catch (const std::bad_alloc&) {
-    return ResourceExhausted("the system has no memory for the model's weights and buffers");
+    return OutOfMemory(options, config);
   } catch (const std::system_error& error) {
-    return ResourceExhausted(
-        fmt::format("threads: the system does not start {}: {}", options.threads.threads, error.code().message()));
+    return ResourceExhausted(fmt::format("threads: the system does not start {} (--threads): {}",
+                                         options.threads.threads, error.code().message()));
   }
 }
 

@@ -89,6 +89,7 @@ struct AttentionProblem {
             .pages = kv.pages(),
             .out = out + first * row,
             .partial = partial,
+            .scratch = nullptr,
             .tokens = count,
             .start = shape.start + first,
             .query_heads = shape.query_heads,
@@ -111,13 +112,16 @@ struct AttentionProblem {
 inline std::vector<float> RunAttention(const Kernels& ops, const AttentionProblem& p,
                                        Grouping grouping = Grouping::kWhole) {
   Guarded<float> out(p.out_floats()), partial(p.partial_floats());
-  const AttentionArgs args = p.Args(0, p.shape.tokens, out.get(), partial.get());
+  AttentionArgs args = p.Args(0, p.shape.tokens, out.get(), partial.get());
+  Guarded<float> scratch(args.scratch_floats());
+  args.scratch = scratch.get();
   ForRanges(grouping, args.items(), [&](Range items) { ops.attention(args, items); });
   if (p.shape.splits > 1) {
     ForRanges(grouping, p.shape.tokens * p.shape.query_heads, [&](Range rows) { ops.attention_combine(args, rows); });
   }
   EXPECT_TRUE(out.GuardsIntact()) << p.shape;
   EXPECT_TRUE(partial.GuardsIntact()) << p.shape;
+  EXPECT_TRUE(scratch.GuardsIntact()) << p.shape;
   return {out.span().begin(), out.span().end()};
 }
 

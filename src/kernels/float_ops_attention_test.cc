@@ -98,6 +98,12 @@ TEST(FloatOpsAttention, Splits) {
   }
 }
 
+TEST(FloatOpsAttention, HeadsOfAnySize) {
+  // Beyond 256 dims fewer rows are in flight; a head of 4096, the most a configuration may have, leaves four.
+  ExpectAgree({.start = 40, .tokens = 9, .query_heads = 6, .kv_heads = 1, .head_dim = 1000}, 580);
+  ExpectAgree({.start = 120, .tokens = 3, .query_heads = 2, .kv_heads = 1, .head_dim = 4096, .splits = 2}, 581);
+}
+
 TEST(FloatOpsAttention, ATokensResultDoesNotDependOnItsCall) {
   // One call, single tokens, and calls cut anywhere: the same bits, with splits as well.
   for (const int64_t splits : {1, 3}) {
@@ -114,7 +120,9 @@ TEST(FloatOpsAttention, ATokensResultDoesNotDependOnItsCall) {
       for (const int64_t step : {1, 2, 5, 8, 13}) {
         std::vector<float> out(whole.size()), partial(Index(p.partial_floats()));
         for (int64_t t = 0; t < shape.tokens; t += step) {
-          const AttentionArgs args = p.Args(t, std::min(step, shape.tokens - t), out.data(), partial.data());
+          AttentionArgs args = p.Args(t, std::min(step, shape.tokens - t), out.data(), partial.data());
+          std::vector<float> scratch(Index(args.scratch_floats()));
+          args.scratch = scratch.data();
           ops.attention(args, {0, args.items()});
           if (splits > 1) ops.attention_combine(args, {0, args.tokens * shape.query_heads});
         }

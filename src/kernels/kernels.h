@@ -174,6 +174,7 @@ struct KvAppendArgs {
 // query at position p are runs of ceil(pages(p) / splits) pages, so that they do not depend on the tokens sharing the
 // call; where there are fewer pages than splits the last ones are empty and leave (zeros | -inf | 0).
 constexpr int64_t kAttentionBlockTokens = 8;
+constexpr int64_t kAttentionKeyTile = 32;
 struct AttentionArgs {
   const float* q;     // [T, Hq, Dh] after norm and rope
   const float* gate;  // token t, head h at gate + t*gate_token_stride + h*gate_head_stride, Dh floats
@@ -181,12 +182,19 @@ struct AttentionArgs {
   const std::byte* const* pages;  // pages of this layer
   float* out;                     // [T, Hq, Dh]
   float* partial;                 // [T, Hq, splits, Dh + 2] (values | maximum | sum); unused with splits == 1
+  float* scratch;                 // of the vectorised forms: scratch_floats() for each thread that runs at once
   int64_t tokens, start, query_heads;
   int64_t gate_token_stride, gate_head_stride;
   int64_t splits;
   float scale;  // 1/sqrt(Dh)
 
   int64_t items() const { return CeilDiv(tokens, kAttentionBlockTokens) * layout.kv_heads * splits; }
+  // Query rows in flight, so few that they and their sums stay in the second-level cache.
+  int64_t scratch_rows() const { return layout.head_dim <= 256 ? 64 : CeilDiv(64 * 256, layout.head_dim); }
+  // Of each row the query, the sums, the scores and 32 for its softmax; and K and V of one tile.
+  int64_t scratch_floats() const {
+    return scratch_rows() * (2 * layout.head_dim + kAttentionKeyTile + 32) + 2 * kAttentionKeyTile * layout.head_dim;
+  }
 };
 // AttentionCombine items: (token, query head).
 

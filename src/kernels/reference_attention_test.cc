@@ -115,6 +115,7 @@ TEST(ReferenceAttention, TwoPositionsByHand) {
                               .pages = kv.pages(),
                               .out = out.data(),
                               .partial = nullptr,
+                              .scratch = nullptr,
                               .tokens = 2,
                               .start = 0,
                               .query_heads = 1,

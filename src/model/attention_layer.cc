@@ -88,6 +88,7 @@ void RunAttention(const BlockContext& block, const AttentionWeights& weights, in
                                    .pages = block.state.pages(index),
                                    .out = ws.attended.data(),
                                    .partial = ws.partial.data(),
+                                   .scratch = nullptr,
                                    .tokens = tokens,
                                    .start = block.start,
                                    .query_heads = query_heads,
@@ -95,7 +96,11 @@ void RunAttention(const BlockContext& block, const AttentionWeights& weights, in
                                    .gate_head_stride = 2 * dh,
                                    .splits = AttentionSplits(tokens, block.start + tokens),
                                    .scale = 1.0f / std::sqrt(static_cast<float>(dh))};
-  ops.pool.ParallelFor(attention.items(), 1, [&](Range part, int) { ops.kernels.attention(attention, part); });
+  ops.pool.ParallelFor(attention.items(), 1, [&](Range part, int thread) {
+    AttentionArgs mine = attention;
+    mine.scratch = ws.attention_scratch.data() + thread * attention.scratch_floats();
+    ops.kernels.attention(mine, part);
+  });
   if (attention.splits > 1) {
     ParallelItems(ops, tokens * query_heads, [&](Range part) { ops.kernels.attention_combine(attention, part); });
   }

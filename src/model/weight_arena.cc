@@ -27,7 +27,7 @@ Result<std::byte*> WeightArena::Allocate(int64_t bytes) {
     void* data = ::mmap(nullptr, static_cast<size_t>(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (data == MAP_FAILED) {
       return ResourceExhausted(
-          fmt::format("the system has no memory for weights beyond the {} bytes loaded", allocated_));
+          fmt::format("the system has no memory for {} more bytes of weights after {}", size, allocated_));
     }
     ::madvise(data, static_cast<size_t>(size), MADV_HUGEPAGE);  // advice: plain pages work too, only slower
     mappings_.push_back({static_cast<std::byte*>(data), size});

@@ -36,6 +36,8 @@ Workspace::Workspace(const ModelConfig& c, int64_t tokens, Activations activatio
   attended = AlignedBuffer<float>(tokens * query_width);
   partial =
       AlignedBuffer<float>(kAttentionBlockTokens * c.num_attention_heads * kMaxAttentionSplits * (c.head_dim + 2));
+  attention_scratch =
+      AlignedBuffer<float>(threads * AttentionArgs{.layout = {.head_dim = c.head_dim}}.scratch_floats());
   rope_cos = AlignedBuffer<float>(tokens * c.rotary_dims / 2);
   rope_sin = AlignedBuffer<float>(tokens * c.rotary_dims / 2);
 

@@ -38,6 +38,7 @@ struct Workspace {
   AlignedBuffer<float> key_roped;           // [T, Hkv*Dh]
   AlignedBuffer<float> attended;            // [T, Hq*Dh]
   AlignedBuffer<float> partial;             // [kAttentionBlockTokens, Hq, kMaxAttentionSplits, Dh + 2]
+  AlignedBuffer<float> attention_scratch;   // [threads, scratch_floats]
   AlignedBuffer<float> rope_cos, rope_sin;  // [T, R/2] each
 
   // MoE

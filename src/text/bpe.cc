@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "base/check.h"
+#include "base/clip.h"
 #include "text/byte_level.h"
 
 namespace qnext {
@@ -114,10 +115,10 @@ Result<Bpe> Bpe::Create(const BpeSpec& spec) {
     const MergeTable::Merge merge = {static_cast<int32_t>(rank), id(together)};
     if (left_id < 0 || right_id < 0 || merge.id < 0) {
       return Corrupt(fmt::format("model.merges: {}: \"{}\" and \"{}\" or what they make is not in the vocabulary", rank,
-                                 left, right));
+                                 Clip(left), Clip(right)));
     }
     if (!bpe.merges_.Insert(left_id, right_id, merge)) {
-      return Corrupt(fmt::format("model.merges: {}: \"{}\" and \"{}\" merge twice", rank, left, right));
+      return Corrupt(fmt::format("model.merges: {}: \"{}\" and \"{}\" merge twice", rank, Clip(left), Clip(right)));
     }
   }
 

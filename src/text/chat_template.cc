@@ -31,8 +31,8 @@ Status ToStatus(const TemplateError& error, int line) {
   if (error.line() != 0) line = error.line();
   const std::string what =
       error.code() == StatusCode::kUnsupported ? "not supported: " + error.message() : error.message();
-  if (line == 0) return {error.code(), fmt::format("chat template: {}", what)};
-  return {error.code(), fmt::format("chat template: line {}: {}", line, what)};
+  if (line == 0) return {error.code(), what};
+  return {error.code(), fmt::format("line {}: {}", line, what)};
 }
 
 Value ContextValue(jinja::Runtime& rt, const nlohmann::ordered_json& variables, const std::string& name) {
@@ -62,9 +62,9 @@ ChatTemplate::~ChatTemplate() = default;
 
 Result<ChatTemplate> ChatTemplate::Compile(const std::string& source) {
   if (source.size() > kMaxSourceBytes) {
-    return ResourceExhausted(fmt::format("chat template: longer than {} bytes", kMaxSourceBytes));
+    return ResourceExhausted(fmt::format("longer than {} bytes", kMaxSourceBytes));
   }
-  if (!jinja::IsWellFormed(source)) return InvalidArgument("chat template: not valid UTF-8");
+  if (!jinja::IsWellFormed(source)) return InvalidArgument("not valid UTF-8");
   try {
     auto impl = std::make_unique<Impl>();
     jinja::Block body = jinja::Parse(source);
@@ -77,7 +77,7 @@ Result<ChatTemplate> ChatTemplate::Compile(const std::string& source) {
 }
 
 Result<std::string> ChatTemplate::Render(const nlohmann::ordered_json& variables, const RenderOptions& options) const {
-  if (!variables.is_object()) return InvalidArgument("chat template: the variables must be an object");
+  if (!variables.is_object()) return InvalidArgument("the variables must be an object");
   jinja::Runtime rt(options);
   try {
     std::vector<Value> context;

@@ -43,7 +43,7 @@ TEST(JinjaErrors, WhatIsNotSupportedIsNamedAtLoadWithItsLine) {
   for (const auto& [source, construct] : cases) {
     const Status status = CompileError(source);
     EXPECT_EQ(status.code(), StatusCode::kUnsupported) << source;
-    EXPECT_EQ(status.message(), "chat template: line 2: not supported: " + construct) << source;
+    EXPECT_EQ(status.message(), "line 2: not supported: " + construct) << source;
   }
 }
 
@@ -62,8 +62,7 @@ TEST(JinjaErrors, SyntaxErrorsHaveTheirLine) {
   for (const std::string& source : sources) {
     const Status status = CompileError(source);
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << source;
-    EXPECT_NE(status.message().find("chat template: line 2: "), std::string::npos)
-        << source << ": " << status.message();
+    EXPECT_NE(status.message().find("line 2: "), std::string::npos) << source << ": " << status.message();
   }
   EXPECT_EQ(CompileError("{% if true %}\n\n").code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(CompileError("{% for loop in x %}{% endfor %}").code(), StatusCode::kInvalidArgument);
@@ -73,7 +72,7 @@ TEST(JinjaErrors, SyntaxErrorsHaveTheirLine) {
 TEST(JinjaErrors, RaiseExceptionIsTheMessage) {
   const Status status = RenderError("\n\n{{ raise_exception('Roles must alternate: ' ~ r) }}", {{"r", "user"}});
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
-  EXPECT_EQ(status.message(), "chat template: line 3: Roles must alternate: user");
+  EXPECT_EQ(status.message(), "line 3: Roles must alternate: user");
 }
 
 TEST(JinjaErrors, RenderingFailsWherePythonWould) {
@@ -98,7 +97,7 @@ TEST(JinjaErrors, RenderingFailsWherePythonWould) {
   for (const auto& [source, message] : cases) {
     const Status status = RenderError(source, {{"d", Json::object()}, {"l", Json::array()}, {"s", "text"}});
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << source;
-    EXPECT_EQ(status.message(), "chat template: line 1: " + message) << source;
+    EXPECT_EQ(status.message(), "line 1: " + message) << source;
   }
 }
 
@@ -114,7 +113,7 @@ TEST(JinjaErrors, VariablesMustBeAnObjectOfUtf8) {
   EXPECT_EQ(compiled->Render(Json::array()).status().code(), StatusCode::kInvalidArgument);
   const Status status = compiled->Render({{"x", {"ok", "\xC3("}}}).status();
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
-  EXPECT_EQ(status.message(), "chat template: variable 'x': a string is not valid UTF-8");
+  EXPECT_EQ(status.message(), "variable 'x': a string is not valid UTF-8");
 }
 
 }  // namespace

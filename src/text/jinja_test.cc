@@ -50,7 +50,7 @@ TEST(Jinja, IntegersReach128Bits) {
             "18446744073709551615 -9223372036854775808 18446744073709551616 85070591730234615861231965839514664960 "
             "[18446744073709551615]");
   EXPECT_EQ(Render("{{ u * u }}", {{"u", uint64_t{18446744073709551615U}}}),
-            "ERROR: chat template: line 1: an integer exceeds 128 bits");
+            "ERROR: line 1: an integer exceeds 128 bits");
 }
 
 TEST(Jinja, LooksUpAttributesAndItems) {

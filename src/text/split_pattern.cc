@@ -6,6 +6,7 @@
 #include <cctype>
 #include <optional>
 
+#include "base/clip.h"
 #include "text/char_class.h"
 
 namespace qnext {
@@ -56,7 +57,7 @@ class Translator {
   }
 
   Status Refuse(std::string_view what) const {
-    return Unsupported(fmt::format("regex: {} at byte {} of \"{}\"", what, at_, pattern_));
+    return Unsupported(fmt::format("regex: {} at byte {} of \"{}\"", what, at_, Clip(pattern_)));
   }
 
   Status Alternatives(bool fold_case, int depth) {

@@ -11,8 +11,10 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/clip.h"
 #include "base/json_guard.h"
 #include "text/byte_level.h"
+#include "text/json_keys.h"
 
 namespace qnext {
 namespace {
@@ -26,7 +28,8 @@ constexpr std::string_view kByteLevelPattern =
 Status CheckObject(const json& value, std::string_view where, std::initializer_list<std::string_view> known) {
   if (!value.is_object()) return Corrupt(fmt::format("{}: not an object", where));
   for (const auto& [key, unused] : value.items()) {
-    if (std::ranges::find(known, key) == known.end()) return Unsupported(fmt::format("{}.{}: not known", where, key));
+    if (std::ranges::find(known, key) == known.end())
+      return Unsupported(fmt::format("{}.{}: not known, so not supported", where, Clip(key)));
   }
   return {};
 }
@@ -57,11 +60,12 @@ Result<bool> BoolField(const json& object, std::string_view where, const char* n
 
 Status RequireFalse(const json& object, std::string_view where, const char* name) {
   QNEXT_ASSIGN_OR_RETURN(const bool value, BoolField(object, where, name));
-  return value ? Unsupported(fmt::format("{}.{}: true", where, name)) : Status();
+  return value ? Unsupported(fmt::format("{}.{}: true is not supported", where, name)) : Status();
 }
 
 Status RequireNull(const json& object, std::string_view where, const char* name) {
-  return Field(object, name).is_null() ? Status() : Unsupported(fmt::format("{}.{}: not null", where, name));
+  return Field(object, name).is_null() ? Status()
+                                       : Unsupported(fmt::format("{}.{}: only null is supported", where, name));
 }
 
 Result<std::string> TypeOf(const json& value, std::string_view where) {
@@ -72,7 +76,7 @@ Result<std::string> TypeOf(const json& value, std::string_view where) {
 Status ReadNormalizer(const json& value, TokenizerSpec* spec) {
   if (value.is_null()) return {};
   QNEXT_ASSIGN_OR_RETURN(const std::string type, TypeOf(value, "normalizer"));
-  if (type != "NFC") return Unsupported(fmt::format("normalizer.type: \"{}\"", type));
+  if (type != "NFC") return Unsupported(fmt::format("normalizer.type: \"{}\" is not supported", Clip(type)));
   spec->nfc = true;
   return CheckObject(value, "normalizer", {"type"});
 }
@@ -83,7 +87,8 @@ Status ReadSplit(const json& value, const std::string& where, TokenizerSpec* spe
   QNEXT_RETURN_IF_ERROR(CheckObject(Field(value, "pattern"), pattern_where, {"Regex"}));
   QNEXT_ASSIGN_OR_RETURN(const std::string pattern, StringField(Field(value, "pattern"), pattern_where, "Regex"));
   QNEXT_ASSIGN_OR_RETURN(const std::string behavior, StringField(value, where, "behavior"));
-  if (behavior != "Isolated") return Unsupported(fmt::format("{}.behavior: \"{}\"", where, behavior));
+  if (behavior != "Isolated")
+    return Unsupported(fmt::format("{}.behavior: \"{}\" is not supported", where, Clip(behavior)));
   QNEXT_RETURN_IF_ERROR(RequireFalse(value, where, "invert"));
   spec->split_patterns.push_back(pattern);
   return {};
@@ -117,31 +122,31 @@ Status ReadPreTokenizer(const json& value, TokenizerSpec* spec) {
   bool byte_level = false;
   for (const auto& [where, step] : steps) {
     QNEXT_ASSIGN_OR_RETURN(const std::string step_type, TypeOf(*step, where));
-    if (byte_level) return Unsupported(fmt::format("{}: after ByteLevel", where));
+    if (byte_level) return Unsupported(fmt::format("{}: a step after ByteLevel is not supported", where));
     if (step_type == "Split") {
       QNEXT_RETURN_IF_ERROR(ReadSplit(*step, where, spec));
     } else if (step_type == "ByteLevel") {
       QNEXT_RETURN_IF_ERROR(ReadByteLevel(*step, where, spec));
       byte_level = true;
     } else {
-      return Unsupported(fmt::format("{}.type: \"{}\"", where, step_type));
+      return Unsupported(fmt::format("{}.type: \"{}\" is not supported", where, Clip(step_type)));
     }
   }
-  return byte_level ? Status() : Unsupported("pre_tokenizer: without ByteLevel");
+  return byte_level ? Status() : Unsupported("pre_tokenizer: one without ByteLevel is not supported");
 }
 
 // A ByteLevel post-processor moves offsets only, which nobody asks for here.
 Status CheckPostProcessor(const json& value) {
   if (value.is_null()) return {};
   QNEXT_ASSIGN_OR_RETURN(const std::string type, TypeOf(value, "post_processor"));
-  if (type != "ByteLevel") return Unsupported(fmt::format("post_processor.type: \"{}\"", type));
+  if (type != "ByteLevel") return Unsupported(fmt::format("post_processor.type: \"{}\" is not supported", Clip(type)));
   return CheckObject(value, "post_processor", {"type", "add_prefix_space", "trim_offsets", "use_regex"});
 }
 
 Status CheckDecoder(const json& value) {
-  if (value.is_null()) return Unsupported("decoder: null");
+  if (value.is_null()) return Unsupported("decoder: null is not supported");
   QNEXT_ASSIGN_OR_RETURN(const std::string type, TypeOf(value, "decoder"));
-  if (type != "ByteLevel") return Unsupported(fmt::format("decoder.type: \"{}\"", type));
+  if (type != "ByteLevel") return Unsupported(fmt::format("decoder.type: \"{}\" is not supported", Clip(type)));
   return CheckObject(value, "decoder", {"type", "add_prefix_space", "trim_offsets", "use_regex"});
 }
 
@@ -151,12 +156,12 @@ Status ReadVocabulary(const json& vocab, BpeSpec* bpe) {
   bpe->pieces.resize(vocab.size());
   std::vector<bool> taken(vocab.size());
   for (const auto& [piece, id] : vocab.items()) {
-    if (!id.is_number_unsigned()) return Corrupt(fmt::format("model.vocab: \"{}\": not an id", piece));
+    if (!id.is_number_unsigned()) return Corrupt(fmt::format("model.vocab: \"{}\": not an id", Clip(piece)));
     const auto index = id.get<uint64_t>();
     if (index >= taken.size()) {
-      return Corrupt(fmt::format("model.vocab: \"{}\": id {} with {} pieces", piece, index, taken.size()));
+      return Corrupt(fmt::format("model.vocab: \"{}\": id {} with {} pieces", Clip(piece), index, taken.size()));
     }
-    if (taken[index]) return Corrupt(fmt::format("model.vocab: \"{}\": id {} is taken", piece, index));
+    if (taken[index]) return Corrupt(fmt::format("model.vocab: \"{}\": id {} is taken", Clip(piece), index));
     taken[index] = true;
     bpe->pieces[index] = piece;
   }
@@ -192,13 +197,13 @@ Status ReadModel(json* document, BpeSpec* bpe) {
                                      "fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges"}));
   if (!Field(model, "type").is_null()) {
     QNEXT_ASSIGN_OR_RETURN(const std::string type, StringField(model, "model", "type"));
-    if (type != "BPE") return Unsupported(fmt::format("model.type: \"{}\"", type));
+    if (type != "BPE") return Unsupported(fmt::format("model.type: \"{}\" is not supported", Clip(type)));
   }
   QNEXT_RETURN_IF_ERROR(RequireNull(model, "model", "dropout"));
   QNEXT_RETURN_IF_ERROR(RequireNull(model, "model", "unk_token"));
   for (const char* name : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     if (!Field(model, name).is_null() && Field(model, name) != "") {
-      return Unsupported(fmt::format("model.{}: neither null nor empty", name));
+      return Unsupported(fmt::format("model.{}: one that is not empty is not supported", name));
     }
   }
   for (const char* name : {"fuse_unk", "byte_fallback"}) {
@@ -228,7 +233,8 @@ Status ReadAddedToken(const json& value, const std::string& where, AddedToken* t
   // The decoder would turn such a content into other bytes than it matches.
   const std::optional<std::string> decoded = BytesFromSpelling(token->content);
   if (decoded && *decoded != token->content) {
-    return Unsupported(fmt::format("{}.content: \"{}\" is spelled in the byte-level alphabet", where, token->content));
+    return Unsupported(fmt::format("{}.content: \"{}\" is spelled in the byte-level alphabet, which is not supported",
+                                   where, Clip(token->content)));
   }
   return {};
 }
@@ -245,7 +251,7 @@ Status ReadAddedTokens(const json& list, TokenizerSpec* spec) {
     AddedToken token;
     QNEXT_RETURN_IF_ERROR(ReadAddedToken(list[i], where, &token));
     if (!contents.insert(token.content).second) {
-      return Corrupt(fmt::format("{}.content: \"{}\" is there twice", where, token.content));
+      return Corrupt(fmt::format("{}.content: \"{}\" is there twice", where, Clip(token.content)));
     }
     // The Python package numbers added tokens itself, whatever the file says; a file that says otherwise would get
     // other ids there than here.
@@ -253,7 +259,7 @@ Status ReadAddedTokens(const json& list, TokenizerSpec* spec) {
     const size_t expected = in_vocab == id_of.end() ? next_id++ : in_vocab->second;
     if (static_cast<size_t>(token.id) != expected) {
       return Corrupt(fmt::format("{}.id: {} for \"{}\", which the tokens before it make {}", where, token.id,
-                                 token.content, expected));
+                                 Clip(token.content), expected));
     }
     spec->added_tokens.push_back(std::move(token));
   }
@@ -266,7 +272,7 @@ Result<TokenizerSpec> ReadRoot(json* document) {
                                     {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
                                      "post_processor", "decoder", "model"}));
   const json& version = Field(root, "version");
-  if (!version.is_null() && version != "1.0") return Unsupported("version: not \"1.0\"");
+  if (!version.is_null() && version != "1.0") return Unsupported("version: only \"1.0\" is supported");
   TokenizerSpec spec;
   QNEXT_RETURN_IF_ERROR(RequireNull(root, "tokenizer", "truncation"));
   QNEXT_RETURN_IF_ERROR(RequireNull(root, "tokenizer", "padding"));
@@ -283,12 +289,9 @@ Result<TokenizerSpec> ReadRoot(json* document) {
 
 Result<TokenizerSpec> ReadTokenizerSpec(const std::string& json_text) {
   QNEXT_RETURN_IF_ERROR(CheckJsonLimits(json_text));
-  json root;
-  try {
-    root = json::parse(json_text);
-  } catch (const json::exception& error) {
-    return Corrupt(error.what());
-  }
+  QNEXT_RETURN_IF_ERROR(CheckJsonKeys(json_text));
+  json root = json::parse(json_text, /*cb=*/nullptr, /*allow_exceptions=*/false);
+  if (root.is_discarded()) return Corrupt("not valid JSON");
   return ReadRoot(&root);
 }
 

@@ -27,9 +27,9 @@ TEST(TokenizerJson, NamesWhatItCannotHonourAndWhatIsWrong) {
   const std::vector<Case> cases = {
       {kUnsupported, "tokenizer.extra: not known", [](json& j) { j["extra"] = 1; }},
       {kUnsupported, "version: ", [](json& j) { j["version"] = "2.0"; }},
-      {kUnsupported, "tokenizer.truncation: not null", [](json& j) { j["truncation"] = json::object(); }},
-      {kUnsupported, "tokenizer.padding: not null", [](json& j) { j["padding"] = json::object(); }},
-      {kUnsupported, "normalizer.type: \"NFKC\"", [](json& j) { j["normalizer"]["type"] = "NFKC"; }},
+      {kUnsupported, "tokenizer.truncation: only null is supported", [](json& j) { j["truncation"] = json::object(); }},
+      {kUnsupported, "tokenizer.padding: only null is supported", [](json& j) { j["padding"] = json::object(); }},
+      {kUnsupported, "normalizer.type: \"NFKC\" is not supported", [](json& j) { j["normalizer"]["type"] = "NFKC"; }},
       {kCorrupt, "normalizer.type: ", [](json& j) { j["normalizer"] = json::object(); }},
       {kCorrupt, "normalizer: not an object", [](json& j) { j["normalizer"] = "NFC"; }},
       {kCorrupt, "pre_tokenizer: not an object", [](json& j) { j["pre_tokenizer"] = nullptr; }},
@@ -38,13 +38,13 @@ TEST(TokenizerJson, NamesWhatItCannotHonourAndWhatIsWrong) {
          j["pre_tokenizer"] = {{"type", "Metaspace"}};
        }},
       {kCorrupt, "pre_tokenizer.pretokenizers: ", [](json& j) { j["pre_tokenizer"]["pretokenizers"] = 3; }},
-      {kUnsupported, "pre_tokenizer: without ByteLevel",
+      {kUnsupported, "pre_tokenizer: one without ByteLevel is not supported",
        [](json& j) { j["pre_tokenizer"]["pretokenizers"] = json::array(); }},
-      {kUnsupported, "pre_tokenizer.pretokenizers[2]: after ByteLevel",
+      {kUnsupported, "pre_tokenizer.pretokenizers[2]: a step after ByteLevel is not supported",
        [](json& j) { j["pre_tokenizer"]["pretokenizers"].push_back(j["pre_tokenizer"]["pretokenizers"][0]); }},
       {kUnsupported, "pre_tokenizer.pretokenizers[0].behavior: \"Removed\"",
        [](json& j) { j["pre_tokenizer"]["pretokenizers"][0]["behavior"] = "Removed"; }},
-      {kUnsupported, "pre_tokenizer.pretokenizers[0].invert: true",
+      {kUnsupported, "pre_tokenizer.pretokenizers[0].invert: true is not supported",
        [](json& j) { j["pre_tokenizer"]["pretokenizers"][0]["invert"] = true; }},
       {kUnsupported, "pre_tokenizer.pretokenizers[0].pattern.String: not known",
        [](json& j) {
@@ -63,8 +63,8 @@ TEST(TokenizerJson, NamesWhatItCannotHonourAndWhatIsWrong) {
       {kCorrupt, "model: missing", [](json& j) { j.erase("model"); }},
       {kCorrupt, "model: not an object", [](json& j) { j["model"] = 1; }},
       {kUnsupported, "model.type: \"Unigram\"", [](json& j) { j["model"]["type"] = "Unigram"; }},
-      {kUnsupported, "model.dropout: not null", [](json& j) { j["model"]["dropout"] = 0.1; }},
-      {kUnsupported, "model.unk_token: not null", [](json& j) { j["model"]["unk_token"] = "<unk>"; }},
+      {kUnsupported, "model.dropout: only null is supported", [](json& j) { j["model"]["dropout"] = 0.1; }},
+      {kUnsupported, "model.unk_token: only null is supported", [](json& j) { j["model"]["unk_token"] = "<unk>"; }},
       {kUnsupported,
        "model.continuing_subword_prefix: ", [](json& j) { j["model"]["continuing_subword_prefix"] = "##"; }},
       {kUnsupported, "model.end_of_word_suffix: ", [](json& j) { j["model"]["end_of_word_suffix"] = "</w>"; }},
@@ -133,6 +133,18 @@ TEST(TokenizerJson, NamesWhatItCannotHonourAndWhatIsWrong) {
     EXPECT_TRUE(status.message().starts_with("dir/tokenizer.json: " + one.message))
         << one.message << " but: " << status.message();
   }
+}
+
+TEST(TokenizerJson, AKeyThatStandsTwiceIsRefused) {
+  std::string text = SmallTokenizerJson().dump();
+  text.insert(text.find("\"A\":"), "\"A\":65,");
+  EXPECT_EQ(Tokenizer::Parse(text, "t").status().message(), "t: the key \"A\" occurs twice in one object");
+}
+
+TEST(TokenizerJson, LongValuesAreCutInMessages) {
+  json spec = SmallTokenizerJson();
+  spec["model"]["vocab"][std::string(1 << 20, 'A')] = "text";
+  EXPECT_LT(Tokenizer::Parse(spec.dump(), "t").status().message().size(), 200u);
 }
 
 TEST(TokenizerJson, AMissingByteIsRefused) {

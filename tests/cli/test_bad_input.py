@@ -91,6 +91,39 @@ def truncate(name, keep):
     return spoil
 
 
+def link(name, target):
+    """A link that leads nowhere, or to itself."""
+
+    def spoil(folder):
+        path = os.path.join(folder, name)
+        if os.path.lexists(path):
+            os.remove(path)
+        os.symlink(target, path)
+
+    return spoil
+
+
+def replace_text(name, old, new):
+    """The first `old` of a text file becomes `new`, or the case proves nothing."""
+
+    def spoil(folder):
+        path = os.path.join(folder, name)
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        assert old in text, f"{name} holds no {old}"
+        write_text(name, text.replace(old, new, 1))(folder)
+
+    return spoil
+
+
+def reencode(folder, name, encoding):
+    path = os.path.join(folder, name)
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    with open(path, "wb") as f:
+        f.write(text.encode(encoding))
+
+
 def header(name, change):
     """Rewrites a shard's header; the data stay where they are relative to its end."""
 
@@ -314,6 +347,24 @@ def checkpoint_cases(spec):
         "deep index": (write_text(INDEX, "[" * 100000), [INDEX]),
         "a shard that is a pipe": (pipe(FIRST), [FIRST]),
         "a config.json that is a pipe": (pipe("config.json"), ["config.json"]),
+        # links
+        **{f"{name} is a link to {target}": (link(name, target), [f"{name}: is a link that cannot be followed"])
+           for name in ("generation_config.json", "quantize_config.json", INDEX) for target in ("nowhere", name)},
+        "quantize_config.json of zero length": (lambda folder: (config(quantization_config=None)(folder), write_text("quantize_config.json", "")(folder)),
+                                                ["quantize_config.json: is empty"]),
+        "quantize_config.json not JSON": (lambda folder: (config(quantization_config=None)(folder), write_text("quantize_config.json", "{")(folder)),
+                                          ["quantize_config.json: not valid JSON"]),
+        # keys, lengths and encodings
+        "a key of the vocabulary twice": (replace_text("tokenizer.json", '"vocab": {', '"vocab": {"!": 0, '), ['tokenizer.json: the key "!" occurs twice']),
+        "lstrip": (edit_json("tokenizer.json", lambda v: v["added_tokens"][0].update(lstrip=True)), ["lstrip: true is not supported"]),
+        "an activation of a megabyte": (config(hidden_act="x" * 2**20), ['hidden_act: "' + "x" * 80 + '..."; only "silu" is supported']),
+        "bits are a long text": (quantization(bits="4" * 2**20), ['bits: expected an integer, found "' + "4" * 80 + '..."']),
+        "bits 4.0": (quantization(bits=4.0), ["bits: expected an integer, found 4.0"]),
+        "config in UTF-16": (lambda folder: reencode(folder, "config.json", "utf-16"), ["config.json: is UTF-16"]),
+        "tokenizer in UTF-16": (lambda folder: reencode(folder, "tokenizer.json", "utf-16-le"), ["tokenizer.json: is UTF-16"]),
+        "config in Latin-1": (lambda folder: (replace_text("config.json", "{", '{"x": "\u00e9", ')(folder), reencode(folder, "config.json", "latin-1")),
+                              ["config.json: not valid JSON", "UTF-8"]),
+        "NUL bytes after the header": (header(FIRST, lambda value: json.dumps(value).encode() + b"\0\0"), [FIRST, "is NUL"]),
         "generation_config not JSON": (write_text("generation_config.json", "{"), ["generation_config.json"]),
         "end-of-sequence id is text": (edit_json("generation_config.json", lambda v: v.update(eos_token_id="end")), ["eos_token_id"]),
     }
@@ -420,7 +471,9 @@ class BadInput:
             shutil.rmtree(broken, ignore_errors=True)
             shutil.copytree(self.good, broken)
             edit_json("tokenizer_config.json", lambda v, s=source: v.update(chat_template=s))(broken)
-            self.expect(f"chat: {name}", ["chat", "--model", broken], [("template", "no thanks")], stdin="Hello\n")
+            self.expect(f"chat: {name}", ["chat", "--model", broken], [f"error: {broken}/tokenizer_config.json: line 1: ", "renders no plain question"],
+                        stdin="Hello\n")
+        self.hostile_templates(broken)
         for name, source in (("never closed", "{% for message in messages %}{{ message.content }"), ("unknown tag", "{% teleport %}"),
                              ("unknown filter", "{{ messages | transmogrify }}")):
             shutil.rmtree(broken, ignore_errors=True)
@@ -442,6 +495,24 @@ class BadInput:
             f.write("{% if %}")
         self.expect("chat: --chat-template broken", ["chat", "--model", self.good, "--chat-template", template], [("broken.jinja", "chat-template")],
                     stdin="Hello\n")
+
+    def hostile_templates(self, broken):
+        """What a template says reaches no terminal as it is, and names its file once; one that says nothing is named as well."""
+        template = os.path.join(broken, "chat_template.jinja")
+        batch = os.path.join(self.folder, "template.jsonl")
+        with open(batch, "w", encoding="utf-8") as f:
+            f.write('{"messages": [{"role": "user", "content": "Hello"}]}\n')
+        for name, text, said in (("escape sequences", "{{ raise_exception('\\x1b[2J\\x07') }}", "line 1: \\x1b[2J\\x07"), ("empty", "", "to nothing")):
+            with open(template, "w", encoding="utf-8") as f:
+                f.write(text)
+            for command in (["chat"], ["inspect"], ["batch", "--in", batch, "--out", batch + ".out"]):
+                label = f"{command[0]}: template of {name}"
+                if self.suite.wanted(label):
+                    result = harness.run(self.suite.qnext, [*command, "--model", broken], "Hello\n", TIMEOUT)
+                    text = result.stdout + result.stderr
+                    good = all(c >= " " or c == "\n" for c in text) and said in text and template in text and "chat template: line" not in text
+                    self.suite.check(label, good and result.returncode == (0 if command[0] == "inspect" else 1), harness.describe(result))
+        os.remove(template)
 
     def template_is_named(self, name, model):
         """Replaced by the built-in template with a warning that names the file; what needs no template says nothing."""
@@ -512,9 +583,24 @@ class BadInput:
         generate = ["generate", "--model", self.good, "--prompt", "Hello", "--max-tokens", "2"]
         synthetic = ["generate", "--synthetic", "80b-a-4layers", "--prompt", "Hello", "--max-tokens", "1"]
         limited("weights beyond the limit of memory", 1000000, synthetic, ["the weights need", "the address space (ulimit -v) has"])
-        limited("threads beyond the limit of memory", 1000000, [*generate, "--threads", "500"], ["threads: the system does not start 500"])
+        limited("threads beyond the limit of memory", 1000000, [*generate, "--threads", "500"], ["500", "--threads"])
+        limited("threads beyond a small limit of memory", 400000, [*generate, "--threads", "64"], ["64", "--threads"])
+        limited("weights, buffers and threads together", 60000, [*generate, "--threads", "2"], [self.good, "bytes", "ulimit -v"], codes=(1,))
         for megabytes in range(24, 400, 16):
             limited(f"{megabytes} MB of address space", megabytes * 1024, [*generate, "--threads", "2"], [], codes=(0, 1, 127))
+
+    def small_stacks(self):
+        """`ulimit -s` below what the program likes: the same answer, also with several threads and a chat template."""
+        arguments = ["--model", harness.TINY, "--temperature", "0", "--max-tokens", "4", "--threads", "2"]
+        for command, stdin in ((["generate", "--prompt", "What is 37 + 45?"], ""), (["chat"], "What is 37 + 45?\n")):
+            name = f"small stacks: {command[0]}"
+            if not self.suite.wanted(name):
+                continue
+            expected = harness.run(self.suite.qnext, [*command, *arguments], stdin, TIMEOUT)
+            for kilobytes in (64, 128, 256):
+                shell = f'ulimit -s {kilobytes}; exec "$0" "$@"'
+                result = harness.run("/bin/bash", ["-c", shell, self.suite.qnext, *command, *arguments], stdin, TIMEOUT)
+                self.suite.check(f"{name} with {kilobytes} KiB", result.returncode == 0 and result.stdout == expected.stdout, harness.describe(result))
 
     def usage(self):
         generate = ["generate", "--model", self.good, "--prompt", "Hello"]
@@ -575,7 +661,7 @@ class BadInput:
 
 def main():
     tests = BadInput()
-    for part in (tests.works, tests.checkpoints, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.index_that_omits, tests.disputed_zero_points, tests.batch, tests.limits, tests.usage, tests.option_files, tests.synthetic):
+    for part in (tests.works, tests.checkpoints, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.index_that_omits, tests.disputed_zero_points, tests.batch, tests.limits, tests.small_stacks, tests.usage, tests.option_files, tests.synthetic):
         part()
     tests.suite.finish()
 

@@ -1,16 +1,10 @@
 // The vectorised float32 ops of the forward pass: all of Kernels except quantize_rows, gather_rows, int4_matmul_f32,
 // int4_matmul_i8 and dense_matmul. Written once in float_ops-inl.h and its parts, compiled once per instruction set.
-//
-// Limits, checked: attention takes head_dim <= kMaxAttentionHeadDim (its tiles live on the stack).
 #pragma once
-
-#include <cstdint>
 
 #include "kernels/kernels.h"
 
 namespace qnext {
-
-constexpr int64_t kMaxAttentionHeadDim = 512;
 
 // Each fills the pointers of its ops and leaves the others alone. Calling a filled pointer needs the instruction set.
 void SetFloatOpsGeneric(Kernels* kernels);  // the compiler's baseline, vectors of 4

@@ -9,22 +9,34 @@
 namespace qnext::QNEXT_FLOAT_OPS_ISA {
 namespace {
 
-constexpr int64_t kKeyTile = 32;
+constexpr int64_t kKeyTile = kAttentionKeyTile;
 static_assert(kKvPageTokens % kKeyTile == 0);
-constexpr int64_t kMaxRows = 64;                                  // query rows at a time
-constexpr int64_t kMaxRowFloats = 64 * 256;                       // and their floats
-constexpr int64_t kTileFloats = kKeyTile * kMaxAttentionHeadDim;  // of K or V
 
-// The query rows in flight, and K and V of one tile. About 280 KiB of stack, of which 128 KiB are touched at 80B size.
+// The query rows in flight, and K and V of one tile: carved out of args.scratch, because 200 KiB are more than a stack
+// may have.
 struct AttentionTile {
-  alignas(64) float q[kMaxRowFloats];            // [rows, Dh] times scale
-  alignas(64) float out[kMaxRowFloats];          // [rows, Dh] sums of exp(score - maximum) * v
-  alignas(64) float k_t[kTileFloats];            // [Dh, kKeyTile]
-  alignas(64) float v[kTileFloats];              // [kKeyTile, Dh]
-  alignas(64) float scores[kMaxRows][kKeyTile];  // then exp(score - maximum)
-  alignas(64) float sum[kMaxRows][kWidth];       // of exp(score - maximum), by lane
-  float maximum[kMaxRows];
+  explicit AttentionTile(const AttentionArgs& args) {
+    const int64_t size = args.layout.head_dim;
+    rows = args.scratch_rows();
+    k_t = args.scratch;
+    v = k_t + kKeyTile * size;
+    scores = v + kKeyTile * size;
+    sum = scores + rows * kKeyTile;
+    maximum = sum + rows * kWidth;
+    q = sum + rows * 32;
+    out = q + rows * size;
+  }
+
+  int64_t rows;
+  float* q;        // [rows, Dh] times scale
+  float* out;      // [rows, Dh] sums of exp(score - maximum) * v
+  float* k_t;      // [Dh, kKeyTile]
+  float* v;        // [kKeyTile, Dh]
+  float* scores;   // [rows, kKeyTile] then exp(score - maximum)
+  float* sum;      // [rows, kWidth] of exp(score - maximum), by lane
+  float* maximum;  // [rows]
 };
+static_assert(kWidth < 32);
 
 // What one item works on: query heads first_head .. first_head+group-1 of one KV head, one range of positions.
 struct AttentionItem {
@@ -89,29 +101,30 @@ void LoadTileOf(const AttentionArgs& args, int64_t kv_head, int64_t key, int64_t
 QNEXT_INLINE void SoftmaxRow(AttentionTile* tile, int64_t r, int64_t keys, int64_t size) {
   constexpr int kVectors = kKeyTile / kWidth;
   const Floats hidden = Splat(-__builtin_inff());
-  float* scores = tile->scores[r];
+  float* scores = tile->scores + r * kKeyTile;
   for (int64_t i = keys; i < kKeyTile; ++i) scores[i] = hidden[0];
   Floats largest = hidden;
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) largest = Max(Load(scores + v * kWidth), largest);
+  float* lane_sums = tile->sum + r * kWidth;
   const float tile_maximum = MaxLanes(largest);
   if (tile_maximum > tile->maximum[r]) {
     const float correction = ExpOne(tile->maximum[r] - tile_maximum);
     tile->maximum[r] = tile_maximum;
-    Store(tile->sum[r], Load(tile->sum[r]) * Splat(correction));
+    Store(lane_sums, Load(lane_sums) * Splat(correction));
     float* out = tile->out + r * size;
     ForVectors(size, [&](int64_t d, int64_t lanes) {
       StoreFirst(out + d, LoadFirst(out + d, lanes) * Splat(correction), lanes);
     });
   }
-  Floats sum = Load(tile->sum[r]);
+  Floats sum = Load(lane_sums);
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) {
     const Floats p = Exp(Load(scores + v * kWidth) - Splat(tile->maximum[r]));
     Store(scores + v * kWidth, p);
     sum = sum + p;
   }
-  Store(tile->sum[r], sum);
+  Store(lane_sums, sum);
 }
 
 // Rows [first, first + count) of the item's rows, where row 0 is (token first_token, first head): all tiles.
@@ -128,7 +141,7 @@ void AttendRows(const AttentionArgs& args, const AttentionItem& item, int64_t fi
       StoreFirst(tile->q + r * size + d, LoadFirst(q + d, lanes) * Splat(args.scale), lanes);
       StoreFirst(tile->out + r * size + d, Zero(), lanes);
     });
-    Store(tile->sum[r], Zero());
+    Store(tile->sum + r * kWidth, Zero());
     tile->maximum[r] = -__builtin_inff();
   }
 
@@ -137,7 +150,7 @@ void AttendRows(const AttentionArgs& args, const AttentionItem& item, int64_t fi
   for (int64_t key = item.first_key; key < end_key; key += kKeyTile) {
     const int64_t keys = Min(kKeyTile, end_key - key);
     LoadTileOf(args, item.kv_head, key, keys, tile);
-    Product<false>(count, kKeyTile, size, {tile->q, size}, tile->k_t, kKeyTile, tile->scores[0], kKeyTile);
+    Product<false>(count, kKeyTile, size, {tile->q, size}, tile->k_t, kKeyTile, tile->scores, kKeyTile);
     const bool whole = key + kKeyTile <= first_position + 1;  // every row sees every key of the tile
     int64_t r = 0;
     while (r < count) {
@@ -146,7 +159,8 @@ void AttendRows(const AttentionArgs& args, const AttentionItem& item, int64_t fi
       const int64_t seen = Min(keys, args.start + row.token + 1 - key);
       if (seen > 0) {
         for (int64_t i = r; i < r + rows; ++i) SoftmaxRow(tile, i, seen, size);
-        Product<true>(rows, size, seen, {tile->scores[r], kKeyTile}, tile->v, size, tile->out + r * size, size);
+        Product<true>(rows, size, seen, {tile->scores + r * kKeyTile, kKeyTile}, tile->v, size, tile->out + r * size,
+                      size);
       }
       r += rows;
     }
@@ -175,7 +189,7 @@ void WriteRows(const AttentionArgs& args, const AttentionItem& item, int64_t fir
   for (int64_t r = 0; r < count; ++r) {
     const RowAt row = {first_token + (first + r) / item.group, item.first_head + (first + r) % item.group};
     const float* values = tile.out + r * size;
-    const float sum = SumLanes(Load(tile.sum[r]));
+    const float sum = SumLanes(Load(tile.sum + r * kWidth));
     if (args.splits == 1) {
       FinishRow(args, row, values, sum);
       continue;
@@ -194,10 +208,9 @@ QNEXT_INLINE int64_t PagesPerSplit(const AttentionArgs& args, int64_t position) 
 }
 
 void Attention(const AttentionArgs& args, Range items) {
-  QNEXT_CHECK(args.layout.head_dim <= kMaxAttentionHeadDim, "attention takes at most kMaxAttentionHeadDim dims");
-  AttentionTile tile;
+  QNEXT_CHECK(args.scratch != nullptr, "attention needs scratch");
+  AttentionTile tile(args);
   const int64_t group = args.query_heads / args.layout.kv_heads;
-  const int64_t chunk = Min(kMaxRows, kMaxRowFloats / args.layout.head_dim);
   for (int64_t i = items.begin; i < items.end; ++i) {
     const int64_t split = i % args.splits;
     const int64_t kv_head = i / args.splits % args.layout.kv_heads;
@@ -215,8 +228,8 @@ void Attention(const AttentionArgs& args, Range items) {
                                   .first_key = split * split_pages * kKvPageTokens,
                                   .end_key = (split + 1) * split_pages * kKvPageTokens};
       const int64_t rows = (end - token) * group;
-      for (int64_t r = 0; r < rows; r += chunk) {
-        const int64_t count = Min(chunk, rows - r);
+      for (int64_t r = 0; r < rows; r += tile.rows) {
+        const int64_t count = Min(tile.rows, rows - r);
         AttendRows(args, item, token, r, count, &tile);
         WriteRows(args, item, token, r, count, split, tile);
       }
@@ -227,9 +240,9 @@ void Attention(const AttentionArgs& args, Range items) {
 
 void AttentionCombine(const AttentionArgs& args, Range token_heads) {
   const int64_t size = args.layout.head_dim;
-  float values[kMaxAttentionHeadDim];
   for (int64_t item = token_heads.begin; item < token_heads.end; ++item) {
     const RowAt row = {item / args.query_heads, item % args.query_heads};
+    float* values = args.out + item * size;  // finished in place
     float maximum = -__builtin_inff();
     for (int64_t s = 0; s < args.splits; ++s) {
       const float m = PartialOf(args, row, s)[size];
