@@ -34,6 +34,7 @@ struct EngineInfo {
   std::optional<SimulatedRouting> simulated_routing;  // absent: the routers decide
   std::string kernels;
   int threads = 0;
+  DenseWeights dense_weights = DenseWeights::kStored;
   int64_t weight_bytes = 0;
   double load_seconds = 0;
   std::string device;                 // "cpu" or "cuda"

@@ -97,7 +97,7 @@ int64_t CudaModel::tokens(int64_t slot) const { return impl_->tokens[static_cast
 Result<CudaMemoryPlan> CudaModel::Plan(const TensorSource& source, const ModelConfig& config,
                                        const CudaModelOptions& options) {
   QNEXT_RETURN_IF_ERROR(CheckOptions(options));
-  QNEXT_ASSIGN_OR_RETURN(const GpuWeightPlan weights, GpuWeightPlan::Make(source, config));
+  QNEXT_ASSIGN_OR_RETURN(const GpuWeightPlan weights, GpuWeightPlan::Make(source, config, options.dense_weights));
   return PlanMemory(config, Complete(options, config), weights, options.vram_bytes, "--vram");
 }
 
@@ -106,7 +106,7 @@ Result<std::unique_ptr<CudaModel>> CudaModel::Load(const TensorSource& source, c
                                                    ThreadPool& pool,
                                                    const std::function<void(const LoadProgress&)>& progress) {
   QNEXT_RETURN_IF_ERROR(CheckOptions(options));
-  QNEXT_ASSIGN_OR_RETURN(GpuWeightPlan weights, GpuWeightPlan::Make(source, config));
+  QNEXT_ASSIGN_OR_RETURN(GpuWeightPlan weights, GpuWeightPlan::Make(source, config, options.dense_weights));
   const CudaModelOptions complete = Complete(options, config);
   QNEXT_ASSIGN_OR_RETURN(CudaMemoryPlan memory, PlanMemory(config, complete, weights, options.vram_bytes, "--vram"));
   QNEXT_RETURN_IF_ERROR(OpenGpu(gpu));
@@ -150,7 +150,8 @@ Status CudaModel::Impl::LoadAll(const TensorSource& source, ThreadPool& pool,
                                 const std::function<void(const LoadProgress&)>& progress) {
   GpuWeightMemory target(gpu, context.plan, context.places.weights, memory.embedding);
   QNEXT_RETURN_IF_ERROR(target.FillOrders());
-  QNEXT_RETURN_IF_ERROR(LoadWeights(source, context.config, target, pool, progress, context.weights));
+  QNEXT_RETURN_IF_ERROR(
+      LoadWeights(source, context.config, context.options.dense_weights, target, pool, progress, context.weights));
   return target.Finish();
 }
 

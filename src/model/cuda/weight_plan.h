@@ -13,6 +13,7 @@
 #include "checkpoint/tensor_source.h"
 #include "config/model_config.h"
 #include "model/weight_memory.h"
+#include "plan/weight_sizes.h"
 #include "quant/int4_matrix.h"
 
 namespace qnext {
@@ -40,7 +41,8 @@ class GpuWeightPlan {
  public:
   // kUnsupported, beginning with the module, for what the GPU's kernels cannot run. `source` need only know its
   // tensors, not read them.
-  static Result<GpuWeightPlan> Make(const TensorSource& source, const ModelConfig& config);
+  static Result<GpuWeightPlan> Make(const TensorSource& source, const ModelConfig& config,
+                                    DenseWeights dense = DenseWeights::kStored);
 
   // Everything but the slots of the experts, in the order of the tensor list.
   const std::vector<PlannedWeight>& weights() const { return weights_; }
