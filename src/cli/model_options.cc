@@ -23,7 +23,8 @@ constexpr std::array<std::pair<const char*, KvType>, 4> kKvTypes = {
 constexpr std::array<std::pair<const char*, Activations>, 2> kActivations = {
     {{"int8", Activations::kInt8}, {"float32", Activations::kFloat32}}};
 // docs/numerics.md, "What int8 dense weights cost".
-constexpr char kInt8DenseCost[] = "dense weights int8: KL 4e-4 on the tiny references, arg-max 95-97% equal (docs/numerics.md)";
+constexpr char kInt8DenseCost[] =
+    "dense weights int8: KL 4e-4 on the tiny references, arg-max 95-97% equal (docs/numerics.md)";
 constexpr char kReferenceIsa[] = "reference";
 constexpr int kMostThreads = 1024;
 
