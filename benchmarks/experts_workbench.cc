@@ -28,9 +28,8 @@ double Median(std::vector<double> values) {
 }
 
 void Measure(int threads, const CpuTopology& topology, int64_t group_size) {
-  ThreadPool pool(ThreadPoolOptions{.threads = threads,
-                                    .spin = std::chrono::microseconds(2000),
-                                    .cpus = topology.PinnedCpus(threads)});
+  ThreadPool pool(ThreadPoolOptions{
+      .threads = threads, .spin = std::chrono::microseconds(2000), .cpus = topology.PinnedCpus(threads)});
   pool.PinCallingThread();
   CpuExpertLayer layer = {
       .base = nullptr,
@@ -77,9 +76,10 @@ void Measure(int threads, const CpuTopology& topology, int64_t group_size) {
         rates.push_back(static_cast<double>(kCalls * count * layer.stride) / seconds);
       }
       const double rate = Median(rates), read = Median(reads);
-      fmt::print("{:>3} threads {:<12} group {:<4} {:>2} experts: {:>6.1f} GB/s, {:>3.0f}% of {:.1f}, {:>6.1f} us a call\n",
-                 threads, CpuIsaName(isa), group_size, count, rate / 1e9, 100 * rate / read, read / 1e9,
-                 1e6 * static_cast<double>(count * layer.stride) / rate);
+      fmt::print(
+          "{:>3} threads {:<12} group {:<4} {:>2} experts: {:>6.1f} GB/s, {:>3.0f}% of {:.1f}, {:>6.1f} us a call\n",
+          threads, CpuIsaName(isa), group_size, count, rate / 1e9, 100 * rate / read, read / 1e9,
+          1e6 * static_cast<double>(count * layer.stride) / rate);
     }
   }
 }

@@ -62,7 +62,10 @@ class Workbench {
           }
         }
         for (const Shape shape : {Shape{2048, 512}, Shape{2048, 8192}}) {
-          for (const int64_t m : {1, 4, 8, 64, 256}) RegisterDense(isa, shape, m, threads, DType::kBF16);
+          for (const int64_t m : {1, 4, 8, 64, 256}) {
+            RegisterDense(isa, shape, m, threads, DType::kBF16);
+            RegisterInt8(isa, shape, m, threads);
+          }
         }
         RegisterDense(isa, {2048, 8192}, 1, threads, DType::kF16);
         RegisterDense(isa, {2048, 2048}, 1, threads, DType::kF32);
@@ -139,6 +142,36 @@ class Workbench {
                                           CpuKernels(isa).dense_matmul(args, {0, args.items()});
                                         });
                                  })
+        ->UseManualTime()
+        ->Unit(benchmark::kMillisecond);
+  }
+
+  // int8 weights: what a dense matrix becomes with --dense-weights int8.
+  void RegisterInt8(CpuIsa isa, Shape shape, int64_t m, int threads) {
+    benchmark::RegisterBenchmark(
+        Name("dense_int8", isa, shape, m, threads).c_str(),
+        [=, this](benchmark::State& state) {
+          const Kernels& kernels = CpuKernels(isa);
+          const Int8Layout layout = {.out = shape.out, .in = shape.in};
+          const int64_t padded = layout.in_padded(), runs = padded / kInt4BlockInputs;
+          AlignedBuffer<float> x(m * shape.in), scales(m * runs), y(threads * m * shape.out);
+          AlignedBuffer<int8_t> codes(m * padded);
+          AlignedBuffer<int32_t> sums(m * runs);
+          FillRandom(x);
+          const Int8Rows quantized = {
+              .codes = codes.data(), .scales = scales.data(), .sums = sums.data(), .in_padded = padded};
+          kernels.quantize_rows(
+              {.x = x.data(), .permutation = nullptr, .out = quantized, .m = m, .in = shape.in, .x_stride = shape.in},
+              {0, m});
+          Walk(state, layout.bytes(), MultiplyAdds(shape, m), m, threads, [&](int64_t index, int thread) {
+            kernels.int8_matmul({.weight = {layout, weights_.data() + index * layout.bytes()},
+                                 .x = quantized,
+                                 .y = y.data() + thread * m * shape.out,
+                                 .m = m,
+                                 .y_stride = shape.out},
+                                {0, layout.tiles()});
+          });
+        })
         ->UseManualTime()
         ->Unit(benchmark::kMillisecond);
   }

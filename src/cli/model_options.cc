@@ -11,6 +11,7 @@
 #include "checkpoint/synthetic.h"
 #include "cli/load_progress.h"
 #include "cli/output.h"
+#include "cli/plan_case.h"
 #include "engine/device.h"
 #include "hw/topology.h"
 
@@ -21,6 +22,9 @@ constexpr std::array<std::pair<const char*, KvType>, 4> kKvTypes = {
     {{"bf16", KvType::kBF16}, {"f32", KvType::kF32}, {"fp8", KvType::kF8E4M3}, {"int8", KvType::kInt8}}};
 constexpr std::array<std::pair<const char*, Activations>, 2> kActivations = {
     {{"int8", Activations::kInt8}, {"float32", Activations::kFloat32}}};
+// docs/numerics.md, "What int8 dense weights cost".
+constexpr char kInt8DenseCost[] =
+    "dense weights int8: KL 4e-4 on the tiny references, arg-max 95-97% equal (docs/numerics.md)";
 constexpr char kReferenceIsa[] = "reference";
 constexpr int kMostThreads = 1024;
 
@@ -71,6 +75,11 @@ void AddModelOptions(CLI::App& app, ModelFlags& flags) {
   app.add_option("--activations", flags.activations,
                  "inputs of int4 products: int8, fast; float32, several times slower, for verification")
       ->type_name("int8|float32")
+      ->capture_default_str();
+  app.add_option("--dense-weights", flags.dense,
+                 "16-bit linears outside the experts: stored, as they are; int8, half the memory, slightly off; auto, "
+                 "int8 where the GPU reads under 1 TB/s, stored on the CPU")
+      ->type_name("stored|int8|auto")
       ->capture_default_str();
   app.add_option("--cpu-isa", flags.cpu_isa, "CPU code path; auto: the best that passes its known-answer test")
       ->type_name("auto|generic|avx2|avx-vnni|avx512-vnni")
@@ -142,6 +151,10 @@ Status CheckModelFlags(const ModelFlags& flags) {
   if (Lookup(kActivations, flags.activations) == nullptr) {
     return InvalidArgument(fmt::format("--activations: int8 or float32, not \"{}\"", flags.activations));
   }
+  QNEXT_RETURN_IF_ERROR(ParseDenseChoice(flags.dense).status());
+  if (flags.dense == "int8" && flags.activations != "int8") {
+    return InvalidArgument("--dense-weights: int8 multiplies int8 activations; not with --activations float32");
+  }
   if (flags.cpu_isa != "auto" && flags.cpu_isa != kReferenceIsa && !ParseCpuIsa(flags.cpu_isa)) {
     return InvalidArgument(
         fmt::format("--cpu-isa: auto, generic, avx2, avx-vnni or avx512-vnni, not \"{}\"", flags.cpu_isa));
@@ -167,6 +180,7 @@ Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags) {
   options.threads.cpus = topology.PinnedCpus(options.threads.threads);
   options.model.kv_type = *Lookup(kKvTypes, flags.kv);
   options.model.activations = *Lookup(kActivations, flags.activations);
+  options.dense = *ParseDenseChoice(flags.dense);
   options.isa = ParseCpuIsa(flags.cpu_isa);
   options.reference_kernels = flags.cpu_isa == kReferenceIsa;
   return options;
@@ -183,6 +197,7 @@ Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chats) 
   if (!engine->info().fallback.empty()) {
     fmt::print(stderr, "qnext: running on the CPU: {}\n", OneLine(engine->info().fallback));
   }
+  if (engine->info().dense_weights == DenseWeights::kInt8) fmt::print(stderr, "qnext: {}\n", kInt8DenseCost);
   for (const std::string& warning : engine->Warnings(chats))
     fmt::print(stderr, "qnext: warning: {}\n", OneLine(warning));
   return engine;
@@ -206,7 +221,8 @@ std::vector<std::pair<std::string, std::string>> DescribeFlags(const ModelFlags&
                              {"threads", std::to_string(info.threads)},
                              {"context", std::to_string(engine.context())},
                              {"KV cache", flags.kv},
-                             {"activations", flags.activations}});
+                             {"activations", flags.activations},
+                             {"dense weights", info.dense_weights == DenseWeights::kInt8 ? "int8" : "stored"}});
   if (info.gpu.empty()) {
     facts.emplace_back("CPU path", info.kernels);
   } else {

@@ -28,13 +28,15 @@ struct ModelFlags {
   std::optional<int64_t> ctx;
   std::string kv = "bf16";
   std::string activations = "int8";
+  std::string dense = "stored";
   std::string cpu_isa = "auto";
   std::string chat_template;
 };
 
 // --model alone, for commands that only look.
 void AddModelFolderOption(CLI::App& app, std::string& folder);
-// --model, --synthetic, --routing, --device, --vram, --threads, --kv, --activations, --cpu-isa.
+// --model, --synthetic, --routing, --device, --vram, --threads, --kv, --activations,
+// --dense-weights, --cpu-isa.
 void AddModelOptions(CLI::App& app, ModelFlags& flags);
 // --ctx, for commands that generate.
 void AddContextOption(CLI::App& app, ModelFlags& flags);

@@ -21,7 +21,6 @@ constexpr std::array<std::pair<const char*, DenseChoice>, 3> kDenseNames = {
     {{"stored", DenseChoice::kStored}, {"int8", DenseChoice::kInt8}, {"auto", DenseChoice::kAuto}}};
 
 // Where the GPU reads slower than this, int8 pays.
-constexpr double kAutoInt8Below = 1e12;
 constexpr int64_t kFetchSlots = 2;  // of each MoE layer, where anything is fetched at all
 constexpr std::array<int64_t, 4> kPromptTokens = {512, 2048, 8192, 32768};
 

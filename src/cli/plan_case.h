@@ -17,8 +17,6 @@
 
 namespace qnext {
 
-enum class DenseChoice : uint8_t { kStored, kInt8, kAuto };
-
 struct PlanCase {
   int64_t vram = 0, ram = 0;
   int64_t ctx = 0;

@@ -11,6 +11,7 @@
 #include "checkpoint/synthetic.h"
 #include "checkpoint/tensor_list.h"
 #include "engine/device.h"
+#include "hw/cuda/read_probe.h"
 #include "model/cuda/cuda_model.h"
 #include "model/cuda/step_profile.h"
 
@@ -139,6 +140,12 @@ Status CheckOptions(const ModelLoadOptions& options) {
   return {};
 }
 
+Result<DenseWeights> Decide(DenseChoice choice, const cuda::GpuInfo& gpu) {
+  if (choice != DenseChoice::kAuto) return choice == DenseChoice::kInt8 ? DenseWeights::kInt8 : DenseWeights::kStored;
+  QNEXT_ASSIGN_OR_RETURN(const double rate, cuda::ProbeReadRate(gpu));
+  return rate < kAutoInt8Below ? DenseWeights::kInt8 : DenseWeights::kStored;
+}
+
 }  // namespace
 
 bool HasCudaEngine() { return true; }
@@ -165,7 +172,9 @@ Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& option
   threads.spin = kSpin;
   auto pool = std::make_unique<ThreadPool>(threads);
   pool->PinCallingThread();
+  QNEXT_ASSIGN_OR_RETURN(const DenseWeights dense, Decide(options.dense, gpu));
   const cuda::CudaModelOptions cuda_options{.kv_type = options.model.kv_type,
+                                            .dense_weights = dense,
                                             .slots = 1,
                                             .context = limits.context,
                                             .max_block_tokens = options.model.max_block_tokens,
@@ -196,6 +205,7 @@ Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& option
                   .fallback = "",
                   .kernels = std::move(used),
                   .threads = pool->threads(),
+                  .dense_weights = dense,
                   .weight_bytes = model->weight_bytes(),
                   .vram_bytes = model->memory().vram_bytes(),
                   .cached_experts = cached,

@@ -34,14 +34,15 @@ struct EngineInfo {
   std::optional<SimulatedRouting> simulated_routing;  // absent: the routers decide
   std::string kernels;
   int threads = 0;
+  DenseWeights dense_weights = DenseWeights::kStored;
   int64_t weight_bytes = 0;
   double load_seconds = 0;
-  std::string device;                 // "cpu" or "cuda"
-  std::string gpu;                    // its name, or empty
-  std::string fallback;               // why the model is not on a GPU although nobody asked for the CPU, or empty
-  int64_t vram_bytes = 0;             // planned
+  std::string device;                     // "cpu" or "cuda"
+  std::string gpu;                        // its name, or empty
+  std::string fallback;                   // why the model is not on a GPU although nobody asked for the CPU, or empty
+  int64_t vram_bytes = 0;                 // planned
   std::optional<int64_t> cached_experts;  // copies in GPU memory; absent: all experts are in one place
-  std::vector<std::string> warnings;  // what loading noticed
+  std::vector<std::string> warnings;      // what loading noticed
 };
 
 // What an engine is made of. Load makes them from a folder; tests make their own.

@@ -22,6 +22,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options, const
                   .simulated_routing = loaded.info.simulated_routing,
                   .kernels = std::move(loaded.info.kernels),
                   .threads = loaded.info.threads,
+                  .dense_weights = loaded.info.dense_weights,
                   .weight_bytes = loaded.info.weight_bytes,
                   .load_seconds = 0,
                   .device = std::move(loaded.info.device),

@@ -10,17 +10,17 @@ namespace qnext {
 struct ExpertStats {
   int64_t steps = 0;
   int64_t choices = 0;
-  int64_t hits = 0;         // the expert was in GPU memory
-  int64_t cpu = 0;          // the CPU computed it
-  int64_t fetched = 0;      // experts that the GPU read from RAM within a step
-  int64_t promoted = 0;     // experts copied into GPU memory between steps
-  int64_t expert_bytes = 0;  // of one expert
+  int64_t hits = 0;                         // the expert was in GPU memory
+  int64_t cpu = 0;                          // the CPU computed it
+  int64_t fetched = 0;                      // experts that the GPU read from RAM within a step
+  int64_t promoted = 0;                     // experts copied into GPU memory between steps
+  int64_t expert_bytes = 0;                 // of one expert
   int64_t cached_experts = 0, experts = 0;  // room for copies in GPU memory, and all there are
-  double cpu_seconds = 0;   // the CPU computed
-  double gpu_seconds = 0;   // the GPU fetched and computed its part
-  double wait_seconds = 0;  // the GPU waited for the CPU's part
-  double step_seconds = 0;  // from a step's launch to its results
-  double between_seconds = 0;  // from a step's results to the launch of the next
+  double cpu_seconds = 0;                   // the CPU computed
+  double gpu_seconds = 0;                   // the GPU fetched and computed its part
+  double wait_seconds = 0;                  // the GPU waited for the CPU's part
+  double step_seconds = 0;                  // from a step's launch to its results
+  double between_seconds = 0;               // from a step's results to the launch of the next
 };
 
 }  // namespace qnext

@@ -58,8 +58,8 @@ Status BeginWith(const std::string& folder, const Status& status) {
   return status.message().starts_with(folder) ? status : status.WithContext(folder);
 }
 
-// Refuses before anything is read what would end in swapping, or in the kernel's choice of a victim. Packed weights
-// take as many bytes as stored ones, within a percent.
+// Refuses before anything is read what would end in swapping, or in the kernel's choice of a victim. Packed int4
+// weights take as many bytes as stored ones, within a percent.
 Status CheckMemory(int64_t weight_bytes) {
   const AvailableMemory available = GetAvailableMemory();
   if (weight_bytes <= available.bytes) return {};
@@ -76,6 +76,7 @@ Result<LoadedModel> LoadedModel::Load(const ModelLoadOptions& options, const Mod
   QNEXT_ASSIGN_OR_RETURN(loaded.kernels_, ChooseKernels(options, loaded.warnings_));
   const bool synthetic = !options.synthetic.empty();
   ModelOptions model = options.model;
+  model.dense_weights = options.dense == DenseChoice::kInt8 ? DenseWeights::kInt8 : DenseWeights::kStored;
   if (options.routing != Routing::kReal) {
     if (!synthetic) return InvalidArgument("routing: with a checkpoint the real router decides");
     loaded.routing_ = std::make_unique<ForcedRouting>(options.routing, config, options.synthetic_seed);
@@ -87,14 +88,15 @@ Result<LoadedModel> LoadedModel::Load(const ModelLoadOptions& options, const Mod
   };
   if (synthetic) {
     const SyntheticCheckpoint source(config, options.synthetic_seed);
-    QNEXT_RETURN_IF_ERROR(CheckMemory(source.total_bytes()));
+    QNEXT_RETURN_IF_ERROR(CheckMemory(LoadingBytes(source, config, model.dense_weights)));
     start_pool();
     QNEXT_ASSIGN_OR_RETURN(loaded.model_,
                            Model::LoadFrom(source, config, model, *loaded.kernels_, *loaded.pool_, progress));
     return loaded;
   }
   QNEXT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.folder));
-  QNEXT_RETURN_IF_ERROR(CheckMemory(CheckpointSource(checkpoint).total_bytes()).WithContext(options.folder));
+  const int64_t bytes = LoadingBytes(CheckpointSource(checkpoint), config, model.dense_weights);
+  QNEXT_RETURN_IF_ERROR(CheckMemory(bytes).WithContext(options.folder));
   start_pool();
   Result<std::unique_ptr<Model>> made =
       Model::Load(checkpoint, config, model, *loaded.kernels_, *loaded.pool_, progress);
@@ -143,6 +145,7 @@ Result<LoadedLanguageModel> LoadOnADevice(const ModelLoadOptions& options, const
                   .fallback = std::move(fallback),
                   .kernels = loaded.kernels().name,
                   .threads = loaded.threads(),
+                  .dense_weights = options.dense == DenseChoice::kInt8 ? DenseWeights::kInt8 : DenseWeights::kStored,
                   .weight_bytes = loaded.model().weight_bytes(),
                   .vram_bytes = 0,
                   .cached_experts = std::nullopt,

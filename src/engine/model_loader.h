@@ -43,6 +43,8 @@ struct ModelLoadOptions {
   // CPU workers, the calling thread included, and where to pin them. The thread that loads is pinned too: it is the one
   // that should run the model.
   ThreadPoolOptions threads;
+  // model.dense_weights is what `dense` comes to on the device. kAuto on the CPU: as stored.
+  DenseChoice dense = DenseChoice::kStored;
   ModelOptions model;
   std::optional<CpuIsa> isa;       // absent: the best that this machine has and that passes its known-answer test
   bool reference_kernels = false;  // the plain scalar kernels instead; for verification, hundreds of times slower
@@ -100,6 +102,7 @@ struct DeviceInfo {
   std::string fallback;  // Device::kAuto only: why the model is not on a GPU; empty in a build without the CUDA engine
   std::string kernels;   // the CPU path, or the GPU's
   int threads = 0;       // CPU workers
+  DenseWeights dense_weights = DenseWeights::kStored;
   int64_t weight_bytes = 0;
   int64_t vram_bytes = 0;                             // planned
   std::optional<int64_t> cached_experts;              // copies in GPU memory; absent: all experts are in one place

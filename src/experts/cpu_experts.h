@@ -72,10 +72,10 @@ class CpuExperts {
   ThreadPool& pool_;
   const int64_t max_rows_, max_pairs_, intermediate_;
   std::vector<Group> groups_;
-  std::vector<int32_t> pair_order_;  // [pairs] the places in the list, by group
-  std::vector<int32_t> pair_place_;  // [pairs] the inverse
-  bool one_row_ = false;             // of the call: every expert reads the step's only row
-  alignas(64) std::atomic<int64_t> next_item_{0};    // not taken by a thread yet
+  std::vector<int32_t> pair_order_;                // [pairs] the places in the list, by group
+  std::vector<int32_t> pair_place_;                // [pairs] the inverse
+  bool one_row_ = false;                           // of the call: every expert reads the step's only row
+  alignas(64) std::atomic<int64_t> next_item_{0};  // not taken by a thread yet
   // By group: items of the first half that are not finished.
   struct alignas(64) Counter {
     std::atomic<int64_t> value{0};

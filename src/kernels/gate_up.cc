@@ -15,13 +15,9 @@ void GateUp(const Kernels& kernels, const GateUpArgs& args, Range runs) {
                           .y_stride = args.y_stride,
                           .next = args.up.codes(tiles.begin)},
                          tiles);
-  kernels.int4_matmul_i8({.weight = args.up,
-                          .x = args.x_up,
-                          .y = args.up_y,
-                          .m = args.m,
-                          .y_stride = args.y_stride,
-                          .next = args.next},
-                         tiles);
+  kernels.int4_matmul_i8(
+      {.weight = args.up, .x = args.x_up, .y = args.up_y, .m = args.m, .y_stride = args.y_stride, .next = args.next},
+      tiles);
   const int64_t first = runs.begin * kInt4BlockInputs;
   const int64_t count = std::min(runs.end * kInt4BlockInputs, out) - first;
   for (int64_t row = 0; row < args.m; ++row) {

@@ -12,6 +12,7 @@
 #include "base/range.h"
 #include "kernels/kv_page.h"
 #include "quant/int4_matrix.h"
+#include "quant/int8_matrix.h"
 #include "tensor/dtype.h"
 
 namespace qnext {
@@ -93,6 +94,17 @@ struct Int4MatmulI8Args {
   int64_t m, y_stride;
   // What the caller will read next, to be on its way by then; null: not known. Changes no result.
   const void* next = nullptr;
+
+  int64_t items() const { return weight.layout.tiles(); }
+};
+
+// The same for int8 weights: y = sum over the groups of 128 inputs of scale_w * (sum over the runs of 32 of scale_x *
+// integer dot product). Items: tiles of 16 output rows. x.sums must be those of the codes.
+struct Int8MatmulArgs {
+  Int8Matrix weight;
+  Int8Rows x;  // m rows, in_padded == weight's
+  float* y;    // [m, out], rows y_stride apart
+  int64_t m, y_stride;
 
   int64_t items() const { return weight.layout.tiles(); }
 };
@@ -232,6 +244,7 @@ struct Kernels {
   void (*quantize_rows)(const QuantizeRowsArgs&, Range rows);
   void (*int4_matmul_f32)(const Int4MatmulF32Args&, Range tiles);
   void (*int4_matmul_i8)(const Int4MatmulI8Args&, Range tiles);
+  void (*int8_matmul)(const Int8MatmulArgs&, Range tiles);
   void (*silu_mul)(const SiluMulArgs&, Range rows);
   void (*conv_silu)(const ConvSiluArgs&, Range channels);
   void (*delta_gates)(const DeltaGatesArgs&, Range tokens);

@@ -41,6 +41,7 @@ Int8Rows InputBuffer::int8(int64_t in_padded, int64_t row) {
 }
 
 bool ReadsPlainRows(const Linear& weight, Activations activations) {
+  if (weight.is_int8()) return false;
   if (!weight.is_int4()) return true;
   return activations == Activations::kFloat32 && weight.permutation.empty() && weight.in == weight.in_padded();
 }
@@ -117,6 +118,13 @@ void RunItems(const OpContext& context, const Product& product, Range items) {
             .m = product.input.rows,
             .y_stride = product.y_stride},
            items);
+  } else if (weight.is_int8()) {
+    context.kernels.int8_matmul({.weight = weight.int8,
+                                 .x = product.input.int8,
+                                 .y = product.y,
+                                 .m = product.input.rows,
+                                 .y_stride = product.y_stride},
+                                items);
   } else if (!weight.is_int4()) {
     context.kernels.dense_matmul({.x = product.input.x,
                                   .weight = weight.dense,

@@ -9,31 +9,35 @@
 #include "base/thread_pool.h"
 #include "kernels/kernels.h"
 #include "quant/int4_matrix.h"
+#include "quant/int8_matrix.h"
 #include "tensor/dtype.h"
 
 namespace qnext {
 
-// The activation format of the int4 products.
+// The activation format of the int4 products; int8 weights have int8 alone.
 enum class Activations : uint8_t { kFloat32, kInt8 };
 
-// One linear layer [out, in], a view into the model's weight arena: int4 if int4.data is set, otherwise dense.
+// One linear layer [out, in], a view into the model's weight arena: int4 if int4.data is set, int8 if int8.data is,
+// otherwise dense.
 struct Linear {
   int64_t in = 0;
   int64_t out = 0;
   DType dtype = DType::kBF16;   // of `dense`
   const void* dense = nullptr;  // [out, in]
   Int4Matrix int4;
+  Int8Matrix int8;                       // of a linear stored in 16 bits (--dense-weights)
   std::span<const int32_t> permutation;  // [in] or empty: the input order of int4
 
   bool is_int4() const { return int4.data != nullptr; }
-  int64_t in_padded() const { return is_int4() ? int4.layout.in_padded() : in; }
-  int64_t items() const { return is_int4() ? int4.layout.tiles() : CeilDiv(out, kDenseBlockRows); }
+  bool is_int8() const { return int8.data != nullptr; }
+  int64_t in_padded() const { return is_int4() || is_int8() ? RoundUp(in, kInt4BlockInputs) : in; }
+  int64_t items() const { return CeilDiv(out, is_int4() || is_int8() ? kInt4TileRows : kDenseBlockRows); }
 };
 
 // Rows of activations as one linear layer reads them: floats (in its order, padded, if it is int4) or int8 codes.
 struct LinearInput {
   int64_t rows = 0;
-  const float* x = nullptr;  // rows x_stride apart; null for an int4 layer with int8 activations
+  const float* x = nullptr;  // rows x_stride apart; null for an int4 layer with int8 activations and an int8 layer
   int64_t x_stride = 0;
   Int8Rows int8 = {};
 

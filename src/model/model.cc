@@ -75,10 +75,13 @@ Result<std::unique_ptr<Model>> Model::LoadFrom(const TensorSource& source, const
                                                const ModelOptions& options, const Kernels& kernels, ThreadPool& pool,
                                                const std::function<void(const LoadProgress&)>& progress) {
   if (options.max_block_tokens < 1) return InvalidArgument("max_block_tokens: must be at least 1");
+  if (options.dense_weights == DenseWeights::kInt8 && options.activations != Activations::kInt8) {
+    return InvalidArgument("dense weights: int8 has int8 activations only");
+  }
   QNEXT_CHECK(options.routing == nullptr || options.routing->top() == config.num_experts_per_token,
               "the routing was made for another model");
   auto impl = std::make_unique<Impl>(config, options, kernels, pool);
-  QNEXT_RETURN_IF_ERROR(LoadWeights(source, config, impl->arena, pool, progress, impl->weights));
+  QNEXT_RETURN_IF_ERROR(LoadWeights(source, config, options.dense_weights, impl->arena, pool, progress, impl->weights));
   const bool separate_up =
       std::ranges::any_of(impl->weights.layers, [](const LayerWeights& l) { return l.moe.separate_up; });
   impl->ws = std::make_unique<Workspace>(config, options.max_block_tokens, options.activations, pool.threads(),

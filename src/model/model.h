@@ -23,6 +23,7 @@ namespace qnext {
 struct ModelOptions {
   Activations activations = Activations::kInt8;
   KvType kv_type = KvType::kBF16;
+  DenseWeights dense_weights = DenseWeights::kStored;  // kInt8 needs int8 activations
   int64_t max_block_tokens = 512;  // tokens that run through a layer together; longer prompts are cut into such blocks
   bool chunked_delta_net = true;   // false: prefill runs the recurrence too (for tests)
   // Chooses the experts by layer and position instead of the routers (whose weights for them still count); must outlive

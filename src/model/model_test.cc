@@ -72,6 +72,45 @@ void ExpectAgreesWithReferences(Loaded& loaded, double limit, float gap, int pro
   }
 }
 
+// The tiny model's 16-bit linears are lm_head and in_proj_ba.
+TEST(DenseWeights, Int8IsSmallerAndNearTheReferences) {
+  ModelOptions options = kInt8;
+  Loaded stored(options, BestKernels());
+  options.dense_weights = DenseWeights::kInt8;
+  Loaded int8(options, BestKernels());
+  const int64_t head = 4160 * 256;
+  EXPECT_LT(int8.model->weight_bytes(), stored.model->weight_bytes() - head * 9 / 10);
+  for (int prompt = 0; prompt < 4; ++prompt) {
+    const std::vector<int32_t>& ids = TheGolden().ids(prompt);
+    const std::vector<float> logits = int8.Logits(ids);
+    EXPECT_TRUE(RelativeErrorWithin(logits, TheGolden().logits(prompt), 4e-2)) << "prompt " << prompt;
+    EXPECT_NE(logits, stored.Logits(ids));
+    ExpectArgMax(logits, TheGolden().logits(prompt), static_cast<size_t>(int8.vocab()), 0.25f);
+  }
+}
+
+TEST(DenseWeights, Int8AgreesOnEveryPath) {
+  ModelOptions options = kInt8;
+  options.dense_weights = DenseWeights::kInt8;
+  const std::vector<int32_t>& ids = TheGolden().ids(0);
+  Loaded plain(options, ReferenceKernels());
+  const std::vector<float> expected = plain.Logits(ids);
+  for (const CpuIsa isa : SupportedCpuIsas(DetectCpuFeatures())) {
+    Loaded loaded(options, CpuKernels(isa));
+    EXPECT_TRUE(RelativeErrorWithin(loaded.Logits(ids), expected, 2.5e-2)) << CpuIsaName(isa);
+  }
+}
+
+TEST(DenseWeights, Int8WantsInt8Activations) {
+  ModelOptions options = kFloat;
+  options.dense_weights = DenseWeights::kInt8;
+  ThreadPool pool(1);
+  const Result<std::unique_ptr<Model>> model =
+      Model::Load(Checkpoint::Open(kTiny).value(), LoadModelConfig(kTiny).value(), options, BestKernels(), pool);
+  ASSERT_FALSE(model.ok());
+  EXPECT_EQ(model.status().code(), StatusCode::kInvalidArgument);
+}
+
 TEST(Golden, ScalarReferenceKernels) {
   Loaded loaded(kFloat, ReferenceKernels());
   ExpectAgreesWithReferences(loaded, 1e-4, 0, kPromptsOfTheScalarReference);

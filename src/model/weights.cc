@@ -106,8 +106,14 @@ WeightId MlpId(std::string_view gate_proj) {
 
 class Loader {
  public:
-  Loader(const TensorSource& source, const ModelConfig& config, WeightMemory& memory, ModelWeights& weights)
-      : source_(source), config_(config), memory_(memory), weights_(weights), to_(Bind(config, weights)) {}
+  Loader(const TensorSource& source, const ModelConfig& config, DenseWeights dense, WeightMemory& memory,
+         ModelWeights& weights)
+      : source_(source),
+        config_(config),
+        dense_(dense),
+        memory_(memory),
+        weights_(weights),
+        to_(Bind(config, weights)) {}
 
   Status Run(ThreadPool& pool, const std::function<void(const LoadProgress&)>& progress);
 
@@ -124,6 +130,7 @@ class Loader {
   Status LoadLinear(const ExpectedTensor& expected);
   Status LoadMlp(const ExpectedTensor* gate_up_down);
   Status LoadDense(const ExpectedTensor& expected, WeightRole role, Linear& out);
+  Status LoadInt8(const ExpectedTensor& expected, Linear& out);
   Result<GptqBytes> ReadGptq(const ExpectedTensor& expected);
   Int4Layout LayoutOf(const GptqBytes& bytes) const;
   Result<std::span<const int32_t>> Keep(const std::string& module, const std::vector<int32_t>& permutation);
@@ -151,6 +158,7 @@ class Loader {
 
   const TensorSource& source_;
   const ModelConfig& config_;
+  const DenseWeights dense_;
   WeightMemory& memory_;
   ModelWeights& weights_;
   Destinations to_;
@@ -236,6 +244,19 @@ Status Loader::LoadDense(const ExpectedTensor& expected, WeightRole role, Linear
   return memory_.Commit(piece);
 }
 
+Status Loader::LoadInt8(const ExpectedTensor& expected, Linear& out) {
+  const std::string name = expected.name + ".weight";
+  std::vector<uint16_t> raw;
+  QNEXT_RETURN_IF_ERROR(ReadInto(name, raw));
+  const Int8Layout layout = {.out = expected.shape[0], .in = expected.shape[1]};
+  QNEXT_ASSIGN_OR_RETURN(const WeightPiece piece,
+                         memory_.Begin({.role = WeightRole::kLinear, .name = expected.name}, layout.bytes()));
+  const Status packed = PackInt8(raw.data(), Get(name).dtype, layout, piece.staging);
+  if (!packed.ok()) return packed.WithContext(name);
+  out = {.in = layout.in, .out = layout.out, .int8 = {.layout = layout, .data = piece.place}, .permutation = {}};
+  return memory_.Commit(piece);
+}
+
 Result<GptqBytes> Loader::ReadGptq(const ExpectedTensor& expected) {
   const std::string& module = expected.name;
   GptqBytes bytes;
@@ -286,7 +307,10 @@ Status Loader::LoadLinear(const ExpectedTensor& expected) {
     return LoadDense(expected, WeightRole::kEmbedding, weights_.embed_tokens);
   }
   Linear& out = Destination(expected);
-  if (!IsGptq(expected.name)) return LoadDense(expected, WeightRole::kLinear, out);
+  if (!IsGptq(expected.name)) {
+    if (BecomesInt8(expected, Get(expected.name + ".weight").dtype, dense_)) return LoadInt8(expected, out);
+    return LoadDense(expected, WeightRole::kLinear, out);
+  }
   QNEXT_ASSIGN_OR_RETURN(const GptqBytes bytes, ReadGptq(expected));
   QNEXT_ASSIGN_OR_RETURN(const std::span<const int32_t> order,
                          Keep(expected.name, Int4InputPermutation(bytes.tensors)));
@@ -333,9 +357,9 @@ Status Loader::LoadMlp(const ExpectedTensor* gate_up_down) {
 
 }  // namespace
 
-Status LoadWeights(const TensorSource& source, const ModelConfig& config, WeightMemory& memory, ThreadPool& pool,
-                   const std::function<void(const LoadProgress&)>& progress, ModelWeights& weights) {
-  return Loader(source, config, memory, weights).Run(pool, progress);
+Status LoadWeights(const TensorSource& source, const ModelConfig& config, DenseWeights dense, WeightMemory& memory,
+                   ThreadPool& pool, const std::function<void(const LoadProgress&)>& progress, ModelWeights& weights) {
+  return Loader(source, config, dense, memory, weights).Run(pool, progress);
 }
 
 }  // namespace qnext

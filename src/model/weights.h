@@ -12,6 +12,7 @@
 #include "config/model_config.h"
 #include "model/linear.h"
 #include "model/weight_memory.h"
+#include "plan/weight_sizes.h"
 
 namespace qnext {
 
@@ -76,8 +77,8 @@ struct ModelWeights {
 // Reads every tensor of ExpectedTensors into its final layout in `memory`, in parallel. The int4 matrices of an MLP are
 // one piece: gate, up, down, one after the other. The checkpoint must have passed CheckTensors; what only the contents
 // can show (zero points of a symmetric module, group indices, scales that are not finite) is an error here that names
-// the module. `progress` is called from the calling thread.
-Status LoadWeights(const TensorSource& source, const ModelConfig& config, WeightMemory& memory, ThreadPool& pool,
-                   const std::function<void(const LoadProgress&)>& progress, ModelWeights& weights);
+// the module. Linears that BecomesInt8 names are packed as int8. `progress` is called from the calling thread.
+Status LoadWeights(const TensorSource& source, const ModelConfig& config, DenseWeights dense, WeightMemory& memory,
+                   ThreadPool& pool, const std::function<void(const LoadProgress&)>& progress, ModelWeights& weights);
 
 }  // namespace qnext

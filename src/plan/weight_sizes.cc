@@ -96,9 +96,7 @@ class Sizer {
     const TensorInfo* scales = source_.Find(expected.name + ".scales");
     if (scales == nullptr) {
       QNEXT_ASSIGN_OR_RETURN(const TensorInfo* weight, Get(expected.name + ".weight"));
-      const bool half = weight->dtype == DType::kBF16 || weight->dtype == DType::kF16;
-      const Component component = ComponentFor(expected);
-      const bool int8 = dense_ == DenseWeights::kInt8 && half && component != Component::kRouters;
+      const bool int8 = BecomesInt8(expected, weight->dtype, dense_);
       return Linear{.bytes = int8 ? Int8LinearBytes(out, in) : weight->bytes, .order_bytes = 0, .int4 = false};
     }
     const std::optional<GptqParams> params =
@@ -133,6 +131,24 @@ int64_t WeightSizes::dense_bytes() const {
   int64_t sum = 0;
   for (const ComponentBytes& component : dense) sum += component.bytes;
   return sum;
+}
+
+bool BecomesInt8(const ExpectedTensor& expected, DType stored, DenseWeights dense) {
+  if (dense != DenseWeights::kInt8 || expected.role != TensorRole::kLinear) return false;
+  if (stored != DType::kBF16 && stored != DType::kF16) return false;
+  const Component component = ComponentFor(expected);
+  return component != Component::kRouters && component != Component::kRoutedExperts;
+}
+
+int64_t LoadingBytes(const TensorSource& source, const ModelConfig& config, DenseWeights dense) {
+  int64_t bytes = source.total_bytes(), largest = 0;
+  for (const ExpectedTensor& expected : ExpectedTensors(config)) {
+    const TensorInfo* weight = source.Find(expected.name + ".weight");
+    if (weight == nullptr || !BecomesInt8(expected, weight->dtype, dense)) continue;
+    bytes += Int8LinearBytes(expected.shape[0], expected.shape[1]) - weight->bytes;
+    largest = std::max(largest, weight->bytes);
+  }
+  return bytes + largest;
 }
 
 int64_t Int8LinearBytes(int64_t out, int64_t in) { return Int8Layout{.out = out, .in = in}.bytes(); }

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "checkpoint/inspect.h"
+#include "checkpoint/tensor_list.h"
 #include "checkpoint/tensor_source.h"
 #include "config/model_config.h"
 
@@ -14,6 +15,14 @@ namespace qnext {
 
 // 16-bit linear layers outside the routed experts: as the checkpoint has them, or int8.
 enum class DenseWeights : uint8_t { kStored, kInt8 };
+
+// What the user asks for. kAuto: int8 where a GPU reads its memory at less than kAutoInt8Below bytes a second.
+enum class DenseChoice : uint8_t { kStored, kInt8, kAuto };
+constexpr double kAutoInt8Below = 1e12;
+
+// Whether a tensor of the list whose weights are stored as `stored` is kept as int8: the 16-bit linears but routed
+// experts, routers and the shared experts' gates. An output matrix tied to the embedding is not in the list.
+bool BecomesInt8(const ExpectedTensor& expected, DType stored, DenseWeights dense);
 
 struct ComponentBytes {
   Component component = Component::kOther;
@@ -36,6 +45,10 @@ struct WeightSizes {
 
 // The bytes of a 16-bit linear [out, in] kept as int8 with one scale for 128 inputs of a row, in tiles of 16 rows.
 int64_t Int8LinearBytes(int64_t out, int64_t in);
+
+// The most RAM that loading a model's weights there takes: what the source holds, 16-bit linears as int8 where asked
+// for, and the largest of those once more, for it is read whole before it is packed.
+int64_t LoadingBytes(const TensorSource& source, const ModelConfig& config, DenseWeights dense);
 
 // Every piece begins on a multiple of 64. Zero points are counted wherever the configuration is not symmetric, for only
 // the contents say whether they are needed. Errors name the tensor: kCorrupt, one is missing or contradicts the

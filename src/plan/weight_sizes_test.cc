@@ -72,6 +72,32 @@ TEST(WeightSizes, Int8HalvesWhatHas16Bits) {
   EXPECT_EQ(Int8LinearBytes(1, 33), 16 * 64 + 16 * 4) << "whole tiles, whole runs of 32";
 }
 
+TEST(WeightSizes, LoadingAsInt8TakesTheSizesAndOneTensorMore) {
+  const ModelConfig config = Kind("80b-b-4layers");
+  const SyntheticCheckpoint source(config, 1);
+  EXPECT_EQ(LoadingBytes(source, config, DenseWeights::kStored), source.total_bytes());
+  const int64_t saved = Sizes(config).dense_bytes() - Sizes(config, DenseWeights::kInt8).dense_bytes();
+  const int64_t head = 151936 * 2048 * 2;  // lm_head, the largest
+  EXPECT_NEAR(static_cast<double>(LoadingBytes(source, config, DenseWeights::kInt8)),
+              static_cast<double>(source.total_bytes() - saved + head), 1e5);
+}
+
+TEST(WeightSizes, WhatBecomesInt8) {
+  const auto becomes = [](const char* name, DType stored, TensorRole role = TensorRole::kLinear) {
+    return BecomesInt8({.name = name, .role = role, .shape = Shape{16, 32}}, stored, DenseWeights::kInt8);
+  };
+  for (const char* name : {"lm_head", "model.layers.0.linear_attn.in_proj_ba", "model.layers.3.self_attn.q_proj",
+                           "model.layers.3.mlp.shared_expert.up_proj", "model.layers.3.mlp.up_proj"}) {
+    EXPECT_TRUE(becomes(name, DType::kBF16)) << name;
+    EXPECT_TRUE(becomes(name, DType::kF16)) << name;
+    EXPECT_FALSE(becomes(name, DType::kF32)) << name;
+  }
+  EXPECT_FALSE(becomes("model.layers.0.mlp.gate", DType::kBF16));
+  EXPECT_FALSE(becomes("model.layers.0.mlp.shared_expert_gate", DType::kBF16));
+  EXPECT_FALSE(becomes("model.layers.0.mlp.experts.7.up_proj", DType::kBF16));
+  EXPECT_FALSE(becomes("model.embed_tokens.weight", DType::kBF16, TensorRole::kEmbedding));
+}
+
 TEST(WeightSizes, AsymmetricExpertsCarryZeroPoints) {
   const std::string quantization = Edited(kQuantizationAllLinears, "\"sym\": true", "\"sym\": false");
   const WeightSizes sizes = Sizes(Config(Small(quantization)));

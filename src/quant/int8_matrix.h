@@ -13,9 +13,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "base/range.h"
+#include "base/status.h"
 #include "quant/int4_matrix.h"
+#include "tensor/dtype.h"
 
 namespace qnext {
 
@@ -48,5 +51,14 @@ struct Int8Matrix {
     return reinterpret_cast<const float*>(data + layout.scales_offset()) + tile * layout.groups() * kInt4TileRows;
   }
 };
+
+// Quantizes `weight` [out, in] row-major F32, F16 or BF16 (naturally aligned) into `out`, layout.bytes() bytes, 64-byte
+// aligned, all of which are written. Per row and group scale = max|w| / 127 and code = w / scale rounded to nearest
+// even; a group of zeros has scale 0. So |w - scale * code| <= scale / 2, up to the rounding of the quotient
+// (docs/numerics.md). kCorrupt if an element is not finite, naming its row.
+Status PackInt8(const void* weight, DType dtype, const Int8Layout& layout, std::byte* out);
+
+// weights [out, in], float32: what the packed matrix stands for.
+std::vector<float> DequantizeInt8(const Int8Matrix& matrix);
 
 }  // namespace qnext

@@ -312,6 +312,16 @@ def exact_experts_only_rest_f32(t):
     return t.variant(change, {"dynamic": EXPERTS_ONLY}, exact=True, other_int8=True)
 
 
+def all_layers_experts_only(t, dtype):
+    """The whole tiny model, its experts as they are, every other linear in 16 bits."""
+    def change(name, q):
+        return q.write(name) if is_routed_expert(name) else {name + ".weight": as_dtype(q.weight(), dtype)}
+
+    spec = t.variant(change, {"dynamic": EXPERTS_ONLY})
+    spec.tensors = {n: as_dtype(as_float(x), dtype) if x.dtype == "BF16" else x for n, x in spec.tensors.items()}
+    return spec
+
+
 def experts_only(t, dtype):
     def change(name, q):
         return quantize(q.weight(), 32).write(name) if is_routed_expert(name) else {name + ".weight": as_dtype(q.weight(), dtype)}

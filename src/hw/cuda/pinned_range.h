@@ -28,7 +28,8 @@ class PinnedRange {
   // not an error, for copies work anyway. The pages must have been written before, or they are written now.
   static Result<PinnedRange> Pin(std::byte* data, int64_t bytes);
 
-  // Into GPU memory, in order with the stream. Of memory that is not pinned the driver makes a copy first, in this call.
+  // Into GPU memory, in order with the stream. Of memory that is not pinned the driver makes a copy first, in this
+  // call.
   Status CopyToGpu(std::byte* to, const std::byte* from, int64_t bytes, CUstream_st* stream) const;
 
   bool complete() const { return pinned_ == bytes_ && bytes_ > 0; }

@@ -4,6 +4,7 @@
 
 #include "hw/cuda/buffers.h"
 #include "hw/cuda/cuda_status.h"
+#include "hw/cuda/handles.h"
 #include "hw/cuda/timer.h"
 
 namespace qnext::cuda {
@@ -20,6 +21,14 @@ Result<double> MeasureReadRate(const std::byte* data, int64_t bytes, CUstream_st
                                              reinterpret_cast<uint32_t*>(sink.data()), stream);
                          }));
   return static_cast<double>(bytes / 16 * 16) / (Median(microseconds) * 1e-6);
+}
+
+Result<double> ProbeReadRate(const GpuInfo& gpu) {
+  constexpr int64_t kBytes = int64_t{512} << 20;  // several times the largest L2 cache
+  QNEXT_RETURN_IF_ERROR(OpenGpu(gpu));
+  QNEXT_ASSIGN_OR_RETURN(const OwnedStream stream, MakeStream());
+  QNEXT_ASSIGN_OR_RETURN(const DeviceBuffer data, DeviceBuffer::Allocate(kBytes, "measuring the GPU's memory"));
+  return MeasureReadRate(data.data(), kBytes, stream.get());
 }
 
 }  // namespace qnext::cuda

@@ -12,7 +12,8 @@
 namespace qnext {
 namespace {
 
-static_assert(kDenseJobRows == kDenseBlockRows && kInt4TileRows == 16 && kInt4BlockInputs == 32);
+static_assert(kDenseJobRows == kDenseBlockRows && kInt4TileRows == 16 && kInt4BlockInputs == 32 &&
+              kInt8JobGroupRuns * kInt4BlockInputs == kInt8GroupInputs);
 
 struct IsaInfo {
   CpuIsa isa;
@@ -77,6 +78,21 @@ void Int4MatmulI8(const Int4MatmulI8Args& args, Range tiles) {
   kRun(job, tiles.begin, tiles.end);
 }
 
+template <void (*kRun)(const Int8Job&, int64_t, int64_t)>
+void Int8Matmul(const Int8MatmulArgs& args, Range tiles) {
+  const Int8Job job = {.weight = args.weight.codes(0),
+                       .weight_scales = args.weight.scales(0),
+                       .codes = args.x.codes,
+                       .scales = args.x.scales,
+                       .sums = args.x.sums,
+                       .y = args.y,
+                       .m = args.m,
+                       .out = args.weight.layout.out,
+                       .runs = args.x.in_padded / kInt4BlockInputs,
+                       .y_stride = args.y_stride};
+  kRun(job, tiles.begin, tiles.end);
+}
+
 template <void (*kRun)(const Int4F32Job&, int64_t, int64_t)>
 void Int4MatmulF32(const Int4MatmulF32Args& args, Range tiles) {
   const Int4F32Job job = {.weight = WeightOf(args.weight),
@@ -123,6 +139,7 @@ Kernels GenericTable() {
   kernels.gather_rows = GatherRows;
   kernels.quantize_rows = QuantizeRows<isa_generic::QuantizeRows>;
   kernels.int4_matmul_i8 = Int4MatmulI8<isa_generic::Int4MatmulI8>;
+  kernels.int8_matmul = Int8Matmul<isa_generic::Int8Matmul>;
   kernels.int4_matmul_f32 = Int4MatmulF32<isa_generic::Int4MatmulF32>;
   kernels.dense_matmul = DenseMatmul<isa_generic::DenseMatmul>;
   return kernels;
@@ -136,16 +153,18 @@ Kernels Avx2Table() {
   kernels.gather_rows = GatherRows;
   kernels.quantize_rows = QuantizeRows<isa_avx2::QuantizeRows>;
   kernels.int4_matmul_i8 = Int4MatmulI8<isa_avx2::Int4MatmulI8>;
+  kernels.int8_matmul = Int8Matmul<isa_avx2::Int8Matmul>;
   kernels.int4_matmul_f32 = Int4MatmulF32<isa_avx2::Int4MatmulF32>;
   kernels.dense_matmul = DenseMatmul<isa_avx2::DenseMatmul>;
   return kernels;
 }
 
-// Differs from AVX2 in the int8 product only.
+// Differs from AVX2 in the products with int8 activations only.
 Kernels AvxVnniTable() {
   Kernels kernels = Avx2Table();
   kernels.name = "avx-vnni";
   kernels.int4_matmul_i8 = Int4MatmulI8<isa_avx_vnni::Int4MatmulI8>;
+  kernels.int8_matmul = Int8Matmul<isa_avx_vnni::Int8Matmul>;
   return kernels;
 }
 
@@ -156,6 +175,7 @@ Kernels Avx512VnniTable() {
   kernels.gather_rows = GatherRows;
   kernels.quantize_rows = QuantizeRows<isa_avx512_vnni::QuantizeRows>;
   kernels.int4_matmul_i8 = Int4MatmulI8<isa_avx512_vnni::Int4MatmulI8>;
+  kernels.int8_matmul = Int8Matmul<isa_avx512_vnni::Int8Matmul>;
   kernels.int4_matmul_f32 = Int4MatmulF32<isa_avx512_vnni::Int4MatmulF32>;
   kernels.dense_matmul = DenseMatmul<isa_avx512_vnni::DenseMatmul>;
   return kernels;

@@ -40,7 +40,7 @@ Result<const Kernels*> FirstThatPasses(std::span<const Kernels* const> paths, st
 Result<const Kernels*> SelectCpuKernels(const CpuFeatures& features, std::optional<CpuIsa> wanted,
                                         std::vector<std::string>* warnings = nullptr);
 
-// Runs the quantization, the int4 products and the dense product of `kernels` on a fixed small problem and compares
+// Runs the quantization, the int4, int8 and dense products of `kernels` on a fixed small problem and compares
 // with stored answers, which are exact: the problem's numbers are small integers times powers of two.
 Status KnownAnswerTest(const Kernels& kernels);
 

@@ -77,9 +77,9 @@ void I8TileUpTo(const Int4I8Job& job, const I8Ahead& ahead, int64_t tile, int64_
 void Int4MatmulI8(const Int4I8Job& job, int64_t begin, int64_t end) {
   const Int4Weight& w = job.weight;
   // Nothing known to come: what has been read, which costs nothing.
-  const I8Ahead ahead = {.end = w.codes + end * w.runs * 256,
-                         .next = job.next != nullptr ? static_cast<const uint8_t*>(job.next)
-                                                     : w.codes + begin * w.runs * 256};
+  const I8Ahead ahead = {
+      .end = w.codes + end * w.runs * 256,
+      .next = job.next != nullptr ? static_cast<const uint8_t*>(job.next) : w.codes + begin * w.runs * 256};
   for (int64_t tile = begin; tile < end; ++tile) {
     if constexpr (kI8PrefetchBytes > 0) {
       const char* scales = reinterpret_cast<const char*>(w.scales + (tile + 1) * w.groups * 16);

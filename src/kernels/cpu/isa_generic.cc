@@ -7,4 +7,5 @@
 #include "kernels/cpu/dense_matmul-inl.h"
 #include "kernels/cpu/int4_f32-inl.h"
 #include "kernels/cpu/int4_i8-inl.h"
+#include "kernels/cpu/int8_matmul-inl.h"
 #include "kernels/cpu/quantize_rows-inl.h"

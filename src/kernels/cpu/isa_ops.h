@@ -39,6 +39,18 @@ struct Int4F32Job {
   int64_t m, x_stride, y_stride;
 };
 
+// One packed int8 matrix (quant/int8_matrix.h) and its int8 activations.
+struct Int8Job {
+  const int8_t* weight;        // [tiles][runs*8][64]
+  const float* weight_scales;  // [tiles][groups][16]
+  const int8_t* codes;         // [m][runs*32]
+  const float* scales;         // [m][runs]
+  const int32_t* sums;         // [m][runs]
+  float* y;                    // [m][out], rows y_stride apart
+  int64_t m, out, runs, y_stride;
+};
+constexpr int64_t kInt8JobGroupRuns = 4;  // runs that share a weight scale; the last group may have fewer
+
 enum class DenseType : uint8_t { kF32, kF16, kBF16 };
 
 struct DenseJob {
@@ -65,6 +77,7 @@ constexpr int64_t kDenseJobRows = 16;  // output rows per item, kDenseBlockRows 
   void QuantizeRows(const QuantizeJob& job, int64_t begin, int64_t end); \
   void Int4MatmulI8(const Int4I8Job& job, int64_t begin, int64_t end);   \
   void Int4MatmulF32(const Int4F32Job& job, int64_t begin, int64_t end); \
+  void Int8Matmul(const Int8Job& job, int64_t begin, int64_t end);       \
   void DenseMatmul(const DenseJob& job, int64_t begin, int64_t end);     \
   }
 QNEXT_DECLARE_ISA_OPS(isa_generic)

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <numeric>
 #include <span>
 #include <string_view>
@@ -24,6 +25,12 @@ const std::array<std::array<int32_t, kOut>, kPatterns> kZeroPointAnswers = {{
      -10854, -7794, 11662, 11510, -830, 35664, -8535, 8716, -429,  -7680, -14404, 33274},
     {-10858, -24568, -9482, 28630, -13683, 5434, -37719, 16216, 7008,   -34210, -779, -20274,
      12576,  15234,  7139,  -4666, -8631,  3718, 900,    15304, -12021, 8344,   3343, -12380},
+}};
+const std::array<std::array<int32_t, kOut>, kPatterns> kInt8Answers = {{
+    {176723, 226196, 182981, -392238, -73765, -81762, -55954, -411176, 25080,  219254,  87101, -315296,
+     -91142, 784,    140107, 9064,    -64071, 193374, 51758,  477414,  -82322, -243852, 17707, 358584},
+    {-115679, 1842,   -117474, -258436, 108794, 300542,  105918, 119702, -101950, -117750, 140389, -344306,
+     52279,   364992, 198388,  516088,  -23791, -347740, 255690, 164484, -189893, 380686,  159040, 133908},
 }};
 const std::array<std::array<int32_t, kDenseOut>, kPatterns> kDenseAnswers = {{
     {-1701, -1593, -1175, 3335, -308, -2649, 993, 3550, 2542, 1751, -3597, 975, 1021, 6089, -3320, -298, 1577, 4506},
@@ -135,6 +142,37 @@ Status CheckInt4(const Kernels& kernels, bool symmetric) {
   return Compare("int4_matmul_i8", y.span(), answers, kOut);
 }
 
+Status CheckInt8(const Kernels& kernels) {
+  const Int8Layout layout = {.out = kOut, .in = kInt8In};
+  const int64_t padded = layout.in_padded(), runs = padded / kInt4BlockInputs;
+  AlignedBuffer<std::byte> bytes(layout.bytes());
+  std::fill(bytes.data(), bytes.data() + bytes.size(), std::byte{0});
+  for (int64_t row = 0; row < kOut; ++row) {
+    const int64_t tile = row / kInt4TileRows, r = row % kInt4TileRows;
+    for (int64_t i = 0; i < kInt8In; ++i) {
+      bytes[tile * layout.code_bytes_per_tile() + (i / 4 * kInt4TileRows + r) * 4 + i % 4] =
+          static_cast<std::byte>(Int8Code(row, i));
+    }
+    float* scales = reinterpret_cast<float*>(bytes.data() + layout.scales_offset());
+    for (int64_t group = 0; group < kInt8Groups; ++group) {
+      scales[(tile * kInt8Groups + group) * kInt4TileRows + r] = static_cast<float>(ScaleIn16ths(row, group)) / 16.0f;
+    }
+  }
+  AlignedBuffer<float> x(kRows * kInt8In), scales(kRows * runs), y(kRows * kOut);
+  AlignedBuffer<int8_t> codes(kRows * padded);
+  AlignedBuffer<int32_t> sums(kRows * runs);
+  for (int64_t row = 0; row < kRows; ++row) {
+    for (int64_t i = 0; i < kInt8In; ++i) x[row * kInt8In + i] = static_cast<float>(Activation(row % kPatterns, i));
+  }
+  const Int8Rows quantized = {.codes = codes.data(), .scales = scales.data(), .sums = sums.data(), .in_padded = padded};
+  kernels.quantize_rows(
+      {.x = x.data(), .permutation = nullptr, .out = quantized, .m = kRows, .in = kInt8In, .x_stride = kInt8In},
+      {0, kRows});
+  kernels.int8_matmul({.weight = {layout, bytes.data()}, .x = quantized, .y = y.data(), .m = kRows, .y_stride = kOut},
+                      {0, layout.tiles()});
+  return Compare("int8_matmul", y.span(), kInt8Answers.front().data(), kOut);
+}
+
 Status CheckDense(const Kernels& kernels, DType dtype) {
   AlignedBuffer<float> x(kRows * kDenseIn), y(kRows * kDenseOut), weight32(kDenseOut * kDenseIn);
   AlignedBuffer<uint16_t> weight16(kDenseOut * kDenseIn);
@@ -169,6 +207,7 @@ Status KnownAnswerTest(const Kernels& kernels) {
   for (const bool symmetric : {true, false}) {
     if (status.ok()) status = CheckInt4(kernels, symmetric);
   }
+  if (status.ok()) status = CheckInt8(kernels);
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
     if (status.ok()) status = CheckDense(kernels, dtype);
   }

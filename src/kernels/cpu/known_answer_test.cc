@@ -24,6 +24,12 @@ TEST(KnownAnswer, StoredAnswersAreThoseOfPlainIntegers) {
       EXPECT_EQ(kSymmetricAnswers[at][static_cast<size_t>(row)], symmetric);
       EXPECT_EQ(kZeroPointAnswers[at][static_cast<size_t>(row)], zero_points);
     }
+    for (int64_t row = 0; row < kOut; ++row) {
+      int64_t int8 = 0;
+      for (int64_t i = 0; i < kInt8In; ++i)
+        int8 += Activation(pattern, i) * ScaleIn16ths(row, i / 128) * Int8Code(row, i);
+      EXPECT_EQ(kInt8Answers[at][static_cast<size_t>(row)], int8);
+    }
     for (int64_t row = 0; row < kDenseOut; ++row) {
       int64_t dense = 0;
       for (int64_t i = 0; i < kDenseIn; ++i) dense += Activation(pattern, i) * DenseWeightIn16ths(row, i);
@@ -52,6 +58,7 @@ void ExpectFailure(void (*break_it)(Kernels& kernels), const std::string& op) {
 TEST(KnownAnswer, BrokenPathsFail) {
   ExpectFailure([](Kernels& k) { k.int4_matmul_i8 = [](const Int4MatmulI8Args&, Range) {}; }, "int4_matmul_i8");
   ExpectFailure([](Kernels& k) { k.int4_matmul_f32 = [](const Int4MatmulF32Args&, Range) {}; }, "int4_matmul_f32");
+  ExpectFailure([](Kernels& k) { k.int8_matmul = [](const Int8MatmulArgs&, Range) {}; }, "int8_matmul");
   ExpectFailure([](Kernels& k) { k.dense_matmul = [](const DenseMatmulArgs&, Range) {}; }, "dense_matmul");
   ExpectFailure([](Kernels& k) { k.quantize_rows = [](const QuantizeRowsArgs&, Range) {}; }, "quantize_rows");
   ExpectFailure([](Kernels& k) { k.gather_rows = [](const GatherRowsArgs&, Range) {}; }, "int4_matmul_f32");

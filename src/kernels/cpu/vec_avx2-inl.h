@@ -124,6 +124,47 @@ inline Rows FinishDots(Dots dots, Zeros zero, const int32_t* sum) {
 }
 #endif
 
+#if defined(QNEXT_ISA_HAS_VNNI)
+// int8 weights as code + 128, unsigned.
+using SignedCodes = Codes;
+inline SignedCodes LoadSignedCodes(const int8_t* p) {
+  const __m256i sign = _mm256_set1_epi8(-128);
+  return {_mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), sign),
+          _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32)), sign)};
+}
+inline Dots StartSignedDots(const int32_t* sum) {
+  const __m256i v = _mm256_set1_epi32(*sum * -128);
+  return {v, v};
+}
+inline Dots AddSignedDots(Dots dots, SignedCodes codes, Inputs inputs) { return AddDots(dots, codes, inputs); }
+#else
+// int8 weights as magnitudes, and as they are for their signs, which the activations take over. A pair of products is
+// at most 2 * 127 * 127, within 16 bits.
+static_assert(2 * 127 * 127 < (1 << 15));
+struct SignedCodes {
+  Codes magnitudes, codes;
+};
+inline SignedCodes LoadSignedCodes(const int8_t* p) {
+  const Codes codes = {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+                       _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
+  return {{_mm256_abs_epi8(codes.low), _mm256_abs_epi8(codes.high)}, codes};
+}
+inline Dots StartSignedDots(const int32_t*) { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+inline __m256i AddSignedEight(__m256i dots, __m256i magnitudes, __m256i codes, __m256i inputs) {
+  const __m256i pairs = _mm256_maddubs_epi16(magnitudes, _mm256_sign_epi8(inputs, codes));
+  return _mm256_add_epi32(dots, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+inline Dots AddSignedDots(Dots dots, SignedCodes codes, Inputs inputs) {
+  dots.low = AddSignedEight(dots.low, codes.magnitudes.low, codes.codes.low, inputs);
+  dots.high = AddSignedEight(dots.high, codes.magnitudes.high, codes.codes.high, inputs);
+  // As in AddDots.
+  __asm__("" : "+x"(dots.low), "+x"(dots.high));
+  return dots;
+}
+#endif
+inline Rows FinishSignedDots(Dots dots) { return {_mm256_cvtepi32_ps(dots.low), _mm256_cvtepi32_ps(dots.high)}; }
+inline Rows LoadFloatScales(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+
 inline Rows LoadFloatZeros(const uint8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),

@@ -59,6 +59,18 @@ inline Inputs LoadInputs(const int8_t* x) {
 inline Dots AddDots(Dots dots, Codes codes, Inputs inputs) { return _mm512_dpbusd_epi32(dots, codes, inputs); }
 inline Rows FinishDots(Dots dots, Zeros, const int32_t*) { return _mm512_cvtepi32_ps(dots); }
 
+// int8 weights as code + 128, unsigned.
+using SignedCodes = __m512i;
+inline SignedCodes LoadSignedCodes(const int8_t* p) {
+  return _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128));
+}
+inline Dots StartSignedDots(const int32_t* sum) { return _mm512_set1_epi32(*sum * -128); }
+inline Dots AddSignedDots(Dots dots, SignedCodes codes, Inputs inputs) {
+  return _mm512_dpbusd_epi32(dots, codes, inputs);
+}
+inline Rows FinishSignedDots(Dots dots) { return _mm512_cvtepi32_ps(dots); }
+inline Rows LoadFloatScales(const float* p) { return _mm512_loadu_ps(p); }
+
 inline Rows LoadFloatZeros(const uint8_t* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }

@@ -118,6 +118,28 @@ inline Rows FinishDots(const Dots& dots, const Zeros&, const int32_t*) {
   return rows;
 }
 
+using SignedCodes = const int8_t*;
+inline SignedCodes LoadSignedCodes(const int8_t* p) { return p; }
+inline Dots StartSignedDots(const int32_t*) { return {}; }
+inline Dots AddSignedDots(Dots dots, SignedCodes codes, Inputs x) {
+  for (int r = 0; r < 16; ++r) {
+    int32_t four = 0;
+    for (int i = 0; i < 4; ++i) four += codes[r * 4 + i] * x[i];
+    dots.v[r] += four;
+  }
+  return dots;
+}
+inline Rows FinishSignedDots(const Dots& dots) {
+  Rows rows;
+  for (int r = 0; r < 16; ++r) rows.v[r] = static_cast<float>(dots.v[r]);
+  return rows;
+}
+inline Rows LoadFloatScales(const float* p) {
+  Rows rows;
+  for (int r = 0; r < 16; ++r) rows.v[r] = p[r];
+  return rows;
+}
+
 inline Rows LoadFloatZeros(const uint8_t* p) {
   Rows rows;
   for (int r = 0; r < 16; ++r) rows.v[r] = p[r];

@@ -45,8 +45,7 @@ __global__ void __launch_bounds__(kFetchThreads) FetchExperts(FetchExpertsArgs a
   for (int i = 0; i < count; ++i) {
     const int4* from = reinterpret_cast<const int4*>(
         args.source + static_cast<const volatile int32_t*>(args.experts)[i] * args.stride);
-    int4* to =
-        reinterpret_cast<int4*>(args.target + static_cast<const volatile int32_t*>(args.slots)[i] * args.stride);
+    int4* to = reinterpret_cast<int4*>(args.target + static_cast<const volatile int32_t*>(args.slots)[i] * args.stride);
     int64_t at = first;
     for (; at + (kAhead - 1) * threads < words; at += kAhead * threads) {
       int4 v[kAhead];

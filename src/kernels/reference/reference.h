@@ -14,6 +14,7 @@ void GatherRows(const GatherRowsArgs& args, Range rows);
 void QuantizeRows(const QuantizeRowsArgs& args, Range rows);
 void Int4MatmulF32(const Int4MatmulF32Args& args, Range tiles);
 void Int4MatmulI8(const Int4MatmulI8Args& args, Range tiles);
+void Int8Matmul(const Int8MatmulArgs& args, Range tiles);
 void SiluMul(const SiluMulArgs& args, Range rows);
 void ConvSilu(const ConvSiluArgs& args, Range channels);
 void DeltaGates(const DeltaGatesArgs& args, Range tokens);

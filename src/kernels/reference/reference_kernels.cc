@@ -12,6 +12,7 @@ const Kernels& ReferenceKernels() {
                                        .quantize_rows = reference::QuantizeRows,
                                        .int4_matmul_f32 = reference::Int4MatmulF32,
                                        .int4_matmul_i8 = reference::Int4MatmulI8,
+                                       .int8_matmul = reference::Int8Matmul,
                                        .silu_mul = reference::SiluMul,
                                        .conv_silu = reference::ConvSilu,
                                        .delta_gates = reference::DeltaGates,

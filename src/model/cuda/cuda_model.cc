@@ -72,7 +72,7 @@ struct CudaModel::Impl {
   std::unique_ptr<HybridExperts> hybrid;
   std::unique_ptr<PromptExperts> prompt;
   std::unique_ptr<Decoder> decoder;
-  std::vector<int32_t> used;  // [layers, E] scratch: how often a prompt chose each expert
+  std::vector<int32_t> used;    // [layers, E] scratch: how often a prompt chose each expert
   std::vector<int64_t> tokens;  // [slots] in each sequence
   Status broken;
 };
@@ -120,7 +120,7 @@ int64_t CudaModel::tokens(int64_t slot) const { return impl_->tokens[static_cast
 Result<CudaMemoryPlan> CudaModel::Plan(const TensorSource& source, const ModelConfig& config,
                                        const CudaModelOptions& options) {
   QNEXT_RETURN_IF_ERROR(CheckOptions(options));
-  QNEXT_ASSIGN_OR_RETURN(GpuWeightPlan weights, GpuWeightPlan::Make(source, config));
+  QNEXT_ASSIGN_OR_RETURN(GpuWeightPlan weights, GpuWeightPlan::Make(source, config, options.dense_weights));
   return PlanMemory(config, Complete(options, config), weights, options.vram_bytes, "--vram");
 }
 
@@ -129,7 +129,7 @@ Result<std::unique_ptr<CudaModel>> CudaModel::Load(const TensorSource& source, c
                                                    ThreadPool& pool,
                                                    const std::function<void(const LoadProgress&)>& progress) {
   QNEXT_RETURN_IF_ERROR(CheckOptions(options));
-  QNEXT_ASSIGN_OR_RETURN(GpuWeightPlan weights, GpuWeightPlan::Make(source, config));
+  QNEXT_ASSIGN_OR_RETURN(GpuWeightPlan weights, GpuWeightPlan::Make(source, config, options.dense_weights));
   const CudaModelOptions complete = Complete(options, config);
   QNEXT_ASSIGN_OR_RETURN(CudaMemoryPlan memory, PlanMemory(config, complete, weights, options.vram_bytes, "--vram"));
   QNEXT_RETURN_IF_ERROR(OpenGpu(gpu));
@@ -137,7 +137,7 @@ Result<std::unique_ptr<CudaModel>> CudaModel::Load(const TensorSource& source, c
   // The context is there already; its row in the plan stands for code and graphs to come, too.
   const int64_t free = now.free_bytes - (options.vram_bytes ? 0 : kVramMargin) + kContextBytes;
   if (memory.vram_bytes() > free) {
-    QNEXT_ASSIGN_OR_RETURN(weights, GpuWeightPlan::Make(source, config));
+    QNEXT_ASSIGN_OR_RETURN(weights, GpuWeightPlan::Make(source, config, options.dense_weights));
     QNEXT_ASSIGN_OR_RETURN(memory, PlanMemory(config, complete, weights, free, "GPU memory"));
   }
   if (memory.cached_experts && options.kernels == nullptr) {
@@ -180,10 +180,10 @@ Status CudaModel::Impl::LoadAll(const TensorSource& source, ThreadPool& pool,
   if (!plan.all_resident()) {
     QNEXT_ASSIGN_OR_RETURN(store, ExpertStore::Make(plan.layers(), plan.num_experts(), plan.slot_stride()));
   }
-  GpuWeightMemory target(gpu, plan, context.places.weights, memory.embedding,
-                         plan.all_resident() ? nullptr : &store);
+  GpuWeightMemory target(gpu, plan, context.places.weights, memory.embedding, plan.all_resident() ? nullptr : &store);
   QNEXT_RETURN_IF_ERROR(target.FillOrders());
-  QNEXT_RETURN_IF_ERROR(LoadWeights(source, context.config, target, pool, progress, context.weights));
+  QNEXT_RETURN_IF_ERROR(
+      LoadWeights(source, context.config, context.options.dense_weights, target, pool, progress, context.weights));
   QNEXT_RETURN_IF_ERROR(target.Finish());
   if (plan.all_resident()) return Status();
 
@@ -205,7 +205,8 @@ Status CudaModel::Impl::LoadAll(const TensorSource& source, ThreadPool& pool,
 }
 
 Status CudaModel::Impl::FillTables() {
-  if (context.plan.all_resident()) QNEXT_RETURN_IF_ERROR(FillResidentSlotMap(context.plan, context.places.weights, context.stream));
+  if (context.plan.all_resident())
+    QNEXT_RETURN_IF_ERROR(FillResidentSlotMap(context.plan, context.places.weights, context.stream));
   const RopeFrequencies rope(context.config);
   std::vector<double> frequencies;
   for (int64_t i = 0; i < rope.count(); ++i) frequencies.push_back(rope.At(i));

@@ -27,6 +27,7 @@ namespace qnext::cuda {
 
 struct CudaModelOptions {
   KvType kv_type = KvType::kBF16;
+  DenseWeights dense_weights = DenseWeights::kStored;
   int64_t slots = 1;               // sequences that can run together, at most kMaxDecodeRows
   int64_t context = 32768;         // tokens of each
   int64_t max_block_tokens = 512;  // tokens of a prompt that run through a layer together

@@ -56,8 +56,7 @@ Status Decoder::LaunchTail(const GpuBlock& block, StepTail tail) const {
                     .m = block.m});
 }
 
-Status Decoder::Record(int64_t m, StepTail tail, StepObserver* observer, int64_t context_tokens,
-                       uint32_t serve) const {
+Status Decoder::Record(int64_t m, StepTail tail, StepObserver* observer, int64_t context_tokens, uint32_t serve) const {
   GpuBlock block = context_.Block(context_.places.ws.decode_rows, m, m);
   block.partial = {.step = context_.hybrid, .prompt = nullptr, .serve_step = serve};
   block.observer = observer;

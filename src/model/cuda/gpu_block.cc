@@ -55,23 +55,24 @@ class OrderedInputs {
 
 std::string_view StepKernelName(StepKernel kernel) {
   constexpr std::array<std::string_view, kStepKernels> kNames = {
-      "slot map",         "embedding",      "rope table",    "listed experts",  "norms",
-      "order inputs",     "DeltaNet inputs", "DeltaNet rule", "DeltaNet norm",   "DeltaNet output",
+      "slot map",         "embedding",       "rope table",    "listed experts",   "norms",
+      "order inputs",     "DeltaNet inputs", "DeltaNet rule", "DeltaNet norm",    "DeltaNet output",
       "attention inputs", "keys and values", "attention",     "attention output", "router logits",
-      "router",           "fetched experts", "experts",       "CPU's experts",   "MLP inputs",
-      "MLP activation",   "MLP output",      "logits",        "sample",          "finish"};
+      "router",           "fetched experts", "experts",       "CPU's experts",    "MLP inputs",
+      "MLP activation",   "MLP output",      "logits",        "sample",           "finish"};
   return kNames[static_cast<size_t>(kernel)];
 }
 
 int64_t WeightBytes(const Linear& linear) {
   if (linear.is_int4()) return linear.int4.layout.bytes();
+  if (linear.is_int8()) return linear.int8.layout.bytes();
   return linear.in * linear.out * DTypeSize(linear.dtype);
 }
 
 InputForms FormsFor(std::initializer_list<const Linear*> linears) {
   InputForms forms;
   for (const Linear* linear : linears) {
-    const bool plain_codes = linear->is_int4() && linear->permutation.empty();
+    const bool plain_codes = linear->is_int8() || (linear->is_int4() && linear->permutation.empty());
     (plain_codes ? forms.codes : forms.floats) = true;
   }
   return forms;
@@ -82,14 +83,19 @@ Status RunProducts(const GpuBlock& block, StepKernel kernel, const GpuInput& inp
   QNEXT_CHECK(products.size() <= kMaxParts, "what one launch takes");
   OrderedInputs ordered(block, input);
   Int4ProductsArgs int4 = {.parts = {}, .count = 0, .m = block.m};
+  Int8ProductsArgs int8 = {.parts = {}, .count = 0, .m = block.m};
   DenseProductsArgs dense = {.parts = {}, .count = 0, .m = block.m};
-  int64_t int4_bytes = 0, dense_bytes = 0;
+  int64_t int4_bytes = 0, int8_bytes = 0, dense_bytes = 0;
   for (const GpuProduct& product : products) {
     const Linear& weight = *product.weight;
     if (weight.is_int4()) {
       QNEXT_ASSIGN_OR_RETURN(const Int8Rows x, ordered.Get(weight));
       int4.parts[int4.count++] = {.weight = weight.int4, .x = x, .y = product.y, .y_stride = weight.out};
       int4_bytes += WeightBytes(weight);
+    } else if (weight.is_int8()) {
+      QNEXT_ASSIGN_OR_RETURN(const Int8Rows x, ordered.Get(weight));
+      int8.parts[int8.count++] = {.weight = weight.int8, .x = x, .y = product.y, .y_stride = weight.out};
+      int8_bytes += WeightBytes(weight);
     } else {
       QNEXT_CHECK(input.x != nullptr, "the stage before has given floats");
       dense.parts[dense.count++] = {.weight = weight.dense,
@@ -104,6 +110,7 @@ Status RunProducts(const GpuBlock& block, StepKernel kernel, const GpuInput& inp
     }
   }
   if (int4.count > 0) QNEXT_RETURN_IF_ERROR(block.Run(kernel, int4_bytes, LaunchInt4Products, int4));
+  if (int8.count > 0) QNEXT_RETURN_IF_ERROR(block.Run(kernel, int8_bytes, LaunchInt8Products, int8));
   if (dense.count > 0) QNEXT_RETURN_IF_ERROR(block.Run(kernel, dense_bytes, LaunchDenseProducts, dense));
   return Status();
 }

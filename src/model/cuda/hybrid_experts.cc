@@ -76,8 +76,8 @@ HybridExperts::HybridExperts(const ModelConfig& config, const GpuWeightPlan& pla
   fetched_.reserve(static_cast<size_t>(plan.layers() * kMostFetchSlots));
 }
 
-Result<std::unique_ptr<HybridExperts>> HybridExperts::Make(const GpuInfo& gpu, const ModelConfig& config, const GpuWeightPlan& plan,
-                                                           const HybridOptions& options,
+Result<std::unique_ptr<HybridExperts>> HybridExperts::Make(const GpuInfo& gpu, const ModelConfig& config,
+                                                           const GpuWeightPlan& plan, const HybridOptions& options,
                                                            const GpuWeightPlaces& weights, const HybridPlaces& places,
                                                            const HybridMail& mail, ExpertStore store,
                                                            CUstream_st* stream) {
@@ -90,8 +90,8 @@ Result<std::unique_ptr<HybridExperts>> HybridExperts::Make(const GpuInfo& gpu, c
   const auto map_bytes = static_cast<size_t>(plan.layers() * plan.num_experts()) * sizeof(int32_t);
   QNEXT_RETURN_IF_ERROR(ToStatus(cudaMemsetAsync(weights.slot_map, 0xff, map_bytes, stream), "slot map"));
   if (made->pinned()) {
-    const int64_t wanted = options.fixed_fetch ? std::min(*options.fixed_fetch, kMostFetchSlots)
-                                               : made->split_.fetch_slots_wanted();
+    const int64_t wanted =
+        options.fixed_fetch ? std::min(*options.fixed_fetch, kMostFetchSlots) : made->split_.fetch_slots_wanted();
     made->cache_.SetFetchSlots(wanted);
   }
   QNEXT_RETURN_IF_ERROR(made->FillCache());
@@ -212,12 +212,10 @@ Status HybridExperts::Serve(int64_t layer, uint32_t step, int64_t m) {
   const auto start = std::chrono::steady_clock::now();
   const auto count = static_cast<size_t>(mail.cpu_count);
   const ExpertLayout& layout = plan_.experts()[static_cast<size_t>(layer)];
-  cpu_.Run({.base = store_.LayerBase(layer),
-            .stride = plan_.slot_stride(),
-            .gate_up = layout.gate_up,
-            .down = layout.down},
-           {.rows = {mail.cpu_rows, count}, .experts = {mail.cpu_experts, count}, .weights = {mail.cpu_weights, count}},
-           mail_.rows, m, mail_.sum);
+  cpu_.Run(
+      {.base = store_.LayerBase(layer), .stride = plan_.slot_stride(), .gate_up = layout.gate_up, .down = layout.down},
+      {.rows = {mail.cpu_rows, count}, .experts = {mail.cpu_experts, count}, .weights = {mail.cpu_weights, count}},
+      mail_.rows, m, mail_.sum);
   std::atomic_ref(mail_.done[layer]).store(step, std::memory_order_release);
   serving.cpu_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return Status();
@@ -253,10 +251,9 @@ Status HybridExperts::EndStep(int64_t m) {
   // What has arrived makes room for more.
   QNEXT_RETURN_IF_ERROR(CollectUploads(/*wait=*/false));
   const int64_t hits_before = cache_.stats().hits;
-  late_ = cache_.EndStep(
-      cache_step_, {.choices = {choices_.data(), static_cast<size_t>(plan_.layers() * per_layer)},
-                    .choices_per_layer = per_layer,
-                    .fetched = options_.promotions ? fetched_ : std::span<const FetchedExpert>()});
+  late_ = cache_.EndStep(cache_step_, {.choices = {choices_.data(), static_cast<size_t>(plan_.layers() * per_layer)},
+                                       .choices_per_layer = per_layer,
+                                       .fetched = options_.promotions ? fetched_ : std::span<const FetchedExpert>()});
   stats_.hits += cache_.stats().hits - hits_before;
   observed_ = false;
   return Status();
@@ -312,7 +309,8 @@ Status HybridExperts::FinishUploads() {
 Status HybridExperts::FillCache() {
   const std::vector<int32_t> alike(static_cast<size_t>(plan_.layers() * plan_.num_experts()), 1);
   while (cache_.slots().free_slots() > 0) {
-    const UploadBatch batch = cache_.Seed(alike, 1, cache_.next_step(), static_cast<int64_t>(UploadThread::kMostCopies));
+    const UploadBatch batch =
+        cache_.Seed(alike, 1, cache_.next_step(), static_cast<int64_t>(UploadThread::kMostCopies));
     if (batch.uploads.empty()) break;
     QNEXT_RETURN_IF_ERROR(StartUploads(batch));
   }

@@ -40,10 +40,10 @@ struct HybridOptions {
 class HybridExperts {
  public:
   // Takes over the store, which has been filled. `slots_base`: all slots of the plan.
-  static Result<std::unique_ptr<HybridExperts>> Make(const GpuInfo& gpu, const ModelConfig& config, const GpuWeightPlan& plan,
-                                                     const HybridOptions& options, const GpuWeightPlaces& weights,
-                                                     const HybridPlaces& places, const HybridMail& mail,
-                                                     ExpertStore store, CUstream_st* stream);
+  static Result<std::unique_ptr<HybridExperts>> Make(const GpuInfo& gpu, const ModelConfig& config,
+                                                     const GpuWeightPlan& plan, const HybridOptions& options,
+                                                     const GpuWeightPlaces& weights, const HybridPlaces& places,
+                                                     const HybridMail& mail, ExpertStore store, CUstream_st* stream);
 
   const ExpertStore& store() const { return store_; }
   const HybridStats& stats() const { return stats_; }
@@ -63,9 +63,9 @@ class HybridExperts {
   Status LaunchFetch(int64_t layer) const;
   Status LaunchAwait(int64_t layer, const uint32_t* step, int64_t m, float* out) const;
 
-  // A step of m rows, by the host: PrepareStep, then the launches, then Serve for each layer in order, then EndStep when
-  // the step's results are there. What can wait is done after the next step's launch, in its first Serve. After an error AbortStep, which frees the GPU of its waiting; the stream must run dry
-  // before the next step.
+  // A step of m rows, by the host: PrepareStep, then the launches, then Serve for each layer in order, then EndStep
+  // when the step's results are there. What can wait is done after the next step's launch, in its first Serve. After an
+  // error AbortStep, which frees the GPU of its waiting; the stream must run dry before the next step.
   Status PrepareStep();
   Status Serve(int64_t layer, uint32_t step, int64_t m);
   Status EndStep(int64_t m);

@@ -130,7 +130,8 @@ TEST(HybridPlan, TheBudgetDecidesWhatIsCached) {
   const Result<CudaMemoryPlan> too_small = plan({.vram_bytes = none - 1});
   ASSERT_FALSE(too_small.ok());
   EXPECT_EQ(too_small.status().code(), StatusCode::kResourceExhausted);
-  EXPECT_NE(too_small.status().message().find("which is 1 B more than"), std::string::npos) << too_small.status().message();
+  EXPECT_NE(too_small.status().message().find("which is 1 B more than"), std::string::npos)
+      << too_small.status().message();
 }
 
 }  // namespace

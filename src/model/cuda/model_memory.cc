@@ -30,8 +30,9 @@ CudaMemoryPlan Count(const ModelConfig& config, const CudaModelOptions& options,
   plan.host.insert(plan.host.end(), pinned.rows().begin(), pinned.rows().end());
   if (!weights.all_resident()) {
     plan.cached_experts = weights.cache_slots();
-    plan.host.push_back({.name = "routed experts",
-                         .bytes = ExpertStore::BytesFor(weights.layers(), weights.num_experts(), weights.slot_stride())});
+    plan.host.push_back(
+        {.name = "routed experts",
+         .bytes = ExpertStore::BytesFor(weights.layers(), weights.num_experts(), weights.slot_stride())});
   }
   std::erase_if(plan.host, [](const ArenaRow& row) { return row.bytes == 0; });
   return plan;

@@ -140,10 +140,9 @@ Result<PendingSum> RunMoe(const GpuBlock& block, const MoeWeights& weights, int6
   const int64_t top = c.num_experts_per_token;
   const bool by_number = block.partial.prompt != nullptr;
   const int64_t shared_slot = by_number ? plan.num_experts() : plan.SharedSlot(moe_layer);
-  ExpertPlacement placement = {
-      .slot_map = by_number ? nullptr : block.places.slot_map + moe_layer * plan.num_experts(),
-      .fetch_slots = nullptr,
-      .fetch_quota = nullptr};
+  ExpertPlacement placement = {.slot_map = by_number ? nullptr : block.places.slot_map + moe_layer * plan.num_experts(),
+                               .fetch_slots = nullptr,
+                               .fetch_quota = nullptr};
   ExpertLists lists = {};
   ExpertPost post = {};
   if (block.partial.step != nullptr) {

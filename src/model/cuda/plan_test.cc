@@ -46,6 +46,22 @@ TEST(GpuWeightPlan, ExpertsOfThe80BHaveSlotsOfOneSize) {
   EXPECT_EQ(experts_only.slots(), 48 * 512);
 }
 
+TEST(GpuWeightPlan, Int8DenseWeightsTakeAsMuchAsThePlanSays) {
+  const Kind b = Make("80b-b-4layers");
+  const auto bytes = [](const GpuWeightPlan& plan) {
+    int64_t sum = 0;
+    for (const PlannedWeight& weight : plan.weights()) sum += weight.bytes;
+    return sum;
+  };
+  const int64_t saved = bytes(GpuWeightPlan::Make(*b.source, b.config).value()) -
+                        bytes(GpuWeightPlan::Make(*b.source, b.config, DenseWeights::kInt8).value());
+  const auto sizes = [&](DenseWeights dense) {
+    return WeightSizesOf(*b.source, b.config, dense).value().dense_bytes();
+  };
+  EXPECT_NEAR(static_cast<double>(saved),
+              static_cast<double>(sizes(DenseWeights::kStored) - sizes(DenseWeights::kInt8)), 1e5);
+}
+
 TEST(CudaMemoryPlan, TheTinyModelFitsAndTheEmbeddingGoesFirst) {
   const Checkpoint checkpoint = Checkpoint::Open(kTiny).value();
   const ModelConfig config = LoadModelConfig(kTiny).value();

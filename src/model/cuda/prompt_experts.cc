@@ -76,9 +76,9 @@ Status PromptExperts::Run(int64_t layer, int64_t top, const ExpertsArgs& args, c
   const int64_t experts = plan_.num_experts();
   QNEXT_RETURN_IF_ERROR(LaunchExpertsGroups(args, groups, stream_));
   int32_t* ends = mail_.group_ends + layer * (experts + 1);
-  QNEXT_RETURN_IF_ERROR(ToStatus(cudaMemcpyAsync(ends, groups.counts, static_cast<size_t>(experts + 1) * 4,
-                                                 cudaMemcpyDeviceToHost, stream_),
-                                 "counts of experts"));
+  QNEXT_RETURN_IF_ERROR(ToStatus(
+      cudaMemcpyAsync(ends, groups.counts, static_cast<size_t>(experts + 1) * 4, cudaMemcpyDeviceToHost, stream_),
+      "counts of experts"));
   const bool all_used = args.m * top >= kAllUsed * experts;
   if (!all_used) QNEXT_RETURN_IF_ERROR(Synchronize(stream_, kBlockLimit, "prefill"));
   const auto used = [&](int64_t e) { return all_used || ends[e] > (e == 0 ? 0 : ends[e - 1]); };

@@ -1,5 +1,5 @@
-// PromptExperts: the experts of a prompt's block where VRAM does not hold all. What is cached runs where it is; the rest
-// streams from RAM through a few slots, the next chunk while the last one computes.
+// PromptExperts: the experts of a prompt's block where VRAM does not hold all. What is cached runs where it is; the
+// rest streams from RAM through a few slots, the next chunk while the last one computes.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// UploadThread: puts copies of experts into a stream of their own, so that the thread that runs the steps does not spend
-// its time on them (a call of the driver for each expert, up to a hundred a step).
+// UploadThread: puts copies of experts into a stream of their own, so that the thread that runs the steps does not
+// spend its time on them (a call of the driver for each expert, up to a hundred a step).
 #pragma once
 
 #include <array>

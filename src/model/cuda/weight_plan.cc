@@ -39,7 +39,8 @@ bool ActOrder(const TensorSource& source, const ModelConfig& config, const Expec
 
 class WeightPlanner {
  public:
-  WeightPlanner(const TensorSource& source, const ModelConfig& config) : source_(source), config_(config) {}
+  WeightPlanner(const TensorSource& source, const ModelConfig& config, DenseWeights dense)
+      : source_(source), config_(config), dense_(dense) {}
 
   Result<GpuWeightPlan> Run() {
     plan_.num_experts_ = config_.num_experts;
@@ -95,7 +96,9 @@ class WeightPlanner {
       AddOrder(module);
       return;
     }
-    Add(module.name, WeightRole::kLinear, source_.Find(module.name + ".weight")->bytes);
+    const TensorInfo* weight = source_.Find(module.name + ".weight");
+    const bool int8 = BecomesInt8(module, weight->dtype, dense_);
+    Add(module.name, WeightRole::kLinear, int8 ? Int8LinearBytes(module.shape[0], module.shape[1]) : weight->bytes);
   }
 
   void AddOrder(const ExpectedTensor& module) {
@@ -182,13 +185,14 @@ class WeightPlanner {
 
   const TensorSource& source_;
   const ModelConfig& config_;
+  const DenseWeights dense_;
   GpuWeightPlan plan_;
   std::vector<Shared> shared_;
   std::vector<ExpertLayout> shared_layouts_;
 };
 
-Result<GpuWeightPlan> GpuWeightPlan::Make(const TensorSource& source, const ModelConfig& config) {
-  return WeightPlanner(source, config).Run();
+Result<GpuWeightPlan> GpuWeightPlan::Make(const TensorSource& source, const ModelConfig& config, DenseWeights dense) {
+  return WeightPlanner(source, config, dense).Run();
 }
 
 GpuWeightPlaces GpuWeightPlaces::LayOut(const GpuWeightPlan& plan, EmbeddingPlace embedding, Arena& vram, Arena& host) {

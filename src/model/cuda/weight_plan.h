@@ -14,6 +14,7 @@
 #include "checkpoint/tensor_source.h"
 #include "config/model_config.h"
 #include "model/weight_memory.h"
+#include "plan/weight_sizes.h"
 #include "quant/int4_matrix.h"
 
 namespace qnext {
@@ -41,7 +42,8 @@ class GpuWeightPlan {
  public:
   // kUnsupported, beginning with the module, for what the GPU's kernels cannot run. `source` need only know its
   // tensors, not read them.
-  static Result<GpuWeightPlan> Make(const TensorSource& source, const ModelConfig& config);
+  static Result<GpuWeightPlan> Make(const TensorSource& source, const ModelConfig& config,
+                                    DenseWeights dense = DenseWeights::kStored);
 
   // Everything but the slots of the experts, in the order of the tensor list.
   const std::vector<PlannedWeight>& weights() const { return weights_; }
@@ -66,9 +68,7 @@ class GpuWeightPlan {
   int64_t cache_slots() const { return cached_ ? cached_->cache : 0; }
   int64_t first_stream_slot() const { return first_cache_slot() + cache_slots(); }
   int64_t stream_slots() const { return cached_ ? cached_->stream : 0; }
-  int64_t slots() const {
-    return all_resident() ? layers() * slots_per_layer() : first_stream_slot() + stream_slots();
-  }
+  int64_t slots() const { return all_resident() ? layers() * slots_per_layer() : first_stream_slot() + stream_slots(); }
   int64_t layers() const { return static_cast<int64_t>(experts_.size()); }
   // The slot of a routed expert when all are resident.
   int64_t ResidentSlot(int64_t moe_layer, int64_t expert) const { return moe_layer * slots_per_layer() + expert; }
