@@ -63,6 +63,16 @@ void AddModelOptions(CLI::App& app, ModelFlags& flags) {
   app.add_option("--vram", flags.vram,
                  "the most GPU memory that this process may take, as 15GiB; default: what is free, less 256 MiB")
       ->type_name("SIZE");
+  app.add_option(
+         "--ram", flags.ram,
+         "the most RAM that weights may take, as 120GiB; more is refused before loading. Default: what is there")
+      ->type_name("SIZE");
+  app.add_option(
+         "--handshake", flags.handshake,
+         "how GPU and CPU share a step whose experts are partly in RAM: graph, one launch a step; segments, one "
+         "for each layer, for profilers and debuggers")
+      ->type_name("graph|segments")
+      ->capture_default_str();
   app.add_option("--cached-experts", flags.cached_experts, "experts in GPU memory, for measurements")->group("");
   app.add_option("--fetch", flags.fetch, "misses of a layer that a step fetches, for measurements")->group("");
   app.add_option("--threads", flags.threads,
@@ -141,6 +151,13 @@ Status CheckModelFlags(const ModelFlags& flags) {
     if (flags.device == "cpu") return InvalidArgument("--vram: not with --device cpu");
     if (!HasCudaEngine()) return InvalidArgument("--vram: this build has no CUDA engine");
   }
+  if (!flags.ram.empty()) {
+    const Result<int64_t> bytes = ParseByteSize(flags.ram);
+    if (!bytes.ok()) return bytes.status().WithContext("--ram");
+  }
+  if (flags.handshake != "graph" && flags.handshake != "segments") {
+    return InvalidArgument(fmt::format("--handshake: graph or segments, not \"{}\"", flags.handshake));
+  }
   for (const auto& [name, value] : {std::pair{"--cached-experts", flags.cached_experts}, {"--fetch", flags.fetch}}) {
     if (value && *value < 0) return InvalidArgument(fmt::format("{}: must be at least 0, not {}", name, *value));
   }
@@ -168,6 +185,8 @@ Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags) {
   options.folder = flags.model;
   options.device = flags.device.empty() ? Device::kAuto : *ParseDevice(flags.device);
   if (!flags.vram.empty()) options.vram_bytes = *ParseByteSize(flags.vram);
+  if (!flags.ram.empty()) options.ram_bytes = *ParseByteSize(flags.ram);
+  options.handshake_segments = flags.handshake == "segments";
   options.cached_experts = flags.cached_experts;
   options.fixed_fetch = flags.fetch;
   options.synthetic = flags.synthetic;

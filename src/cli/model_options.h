@@ -23,7 +23,9 @@ struct ModelFlags {
   std::string routing;    // empty: real with a checkpoint, uniform with synthetic weights
   std::string device;     // "cpu", "cuda"; empty: a GPU that can run the model, otherwise the CPU
   std::string vram;       // a size; empty: what the GPU has free
-  int threads = 0;        // 0: chosen by the machine
+  std::string ram;        // a size; empty: what the system has
+  std::string handshake = "graph";
+  int threads = 0;                               // 0: chosen by the machine
   std::optional<int64_t> cached_experts, fetch;  // for measurements, not shown by --help
   std::optional<int64_t> ctx;
   std::string kv = "bf16";

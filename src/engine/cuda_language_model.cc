@@ -173,17 +173,20 @@ Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& option
   auto pool = std::make_unique<ThreadPool>(threads);
   pool->PinCallingThread();
   QNEXT_ASSIGN_OR_RETURN(const DenseWeights dense, Decide(options.dense, gpu));
-  const cuda::CudaModelOptions cuda_options{.kv_type = options.model.kv_type,
-                                            .dense_weights = dense,
-                                            .slots = 1,
-                                            .context = limits.context,
-                                            .max_block_tokens = options.model.max_block_tokens,
-                                            .vocab_end = limits.vocab_end,
-                                            .routing = routing ? &*routing : nullptr,
-                                            .vram_bytes = options.vram_bytes,
-                                            .cached_experts = options.cached_experts,
-                                            .kernels = kernels,
-                                            .fixed_fetch = options.fixed_fetch};
+  const cuda::CudaModelOptions cuda_options{
+      .kv_type = options.model.kv_type,
+      .dense_weights = dense,
+      .slots = 1,
+      .context = limits.context,
+      .max_block_tokens = options.model.max_block_tokens,
+      .vocab_end = limits.vocab_end,
+      .routing = routing ? &*routing : nullptr,
+      .vram_bytes = options.vram_bytes,
+      .cached_experts = options.cached_experts,
+      .kernels = kernels,
+      .fixed_fetch = options.fixed_fetch,
+      .handshake = options.handshake_segments ? cuda::Handshake::kSegments : cuda::Handshake::kGraph,
+      .ram_bytes = options.ram_bytes};
   std::unique_ptr<cuda::CudaModel> model;
   if (!options.synthetic.empty()) {
     const SyntheticCheckpoint source(config, options.synthetic_seed);

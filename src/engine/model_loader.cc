@@ -60,7 +60,11 @@ Status BeginWith(const std::string& folder, const Status& status) {
 
 // Refuses before anything is read what would end in swapping, or in the kernel's choice of a victim. Packed int4
 // weights take as many bytes as stored ones, within a percent.
-Status CheckMemory(int64_t weight_bytes) {
+Status CheckMemory(int64_t weight_bytes, std::optional<int64_t> bound) {
+  if (bound && weight_bytes > *bound) {
+    return ResourceExhausted(fmt::format("--ram: the weights need {} bytes, which is {} more than the {} given",
+                                         weight_bytes, weight_bytes - *bound, *bound));
+  }
   const AvailableMemory available = GetAvailableMemory();
   if (weight_bytes <= available.bytes) return {};
   return ResourceExhausted(fmt::format("the weights need {} bytes of RAM ({:.2f} GiB), and {} has {} ({:.2f} GiB) left",
@@ -88,7 +92,7 @@ Result<LoadedModel> LoadedModel::Load(const ModelLoadOptions& options, const Mod
   };
   if (synthetic) {
     const SyntheticCheckpoint source(config, options.synthetic_seed);
-    QNEXT_RETURN_IF_ERROR(CheckMemory(LoadingBytes(source, config, model.dense_weights)));
+    QNEXT_RETURN_IF_ERROR(CheckMemory(LoadingBytes(source, config, model.dense_weights), options.ram_bytes));
     start_pool();
     QNEXT_ASSIGN_OR_RETURN(loaded.model_,
                            Model::LoadFrom(source, config, model, *loaded.kernels_, *loaded.pool_, progress));
@@ -96,7 +100,7 @@ Result<LoadedModel> LoadedModel::Load(const ModelLoadOptions& options, const Mod
   }
   QNEXT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.folder));
   const int64_t bytes = LoadingBytes(CheckpointSource(checkpoint), config, model.dense_weights);
-  QNEXT_RETURN_IF_ERROR(CheckMemory(bytes).WithContext(options.folder));
+  QNEXT_RETURN_IF_ERROR(CheckMemory(bytes, options.ram_bytes).WithContext(options.folder));
   start_pool();
   Result<std::unique_ptr<Model>> made =
       Model::Load(checkpoint, config, model, *loaded.kernels_, *loaded.pool_, progress);

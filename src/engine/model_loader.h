@@ -36,6 +36,8 @@ struct ModelLoadOptions {
   // For measurements: how many experts GPU memory holds (absent: as many as fit), and how many misses of each layer a
   // step fetches (absent: what measuring says).
   std::optional<int64_t> cached_experts, fixed_fetch;
+  std::optional<int64_t> ram_bytes;  // a hard bound on the RAM for weights; absent: what the system has
+  bool handshake_segments = false;   // steps in pieces, for profilers
   // Weights made in place instead of a folder: a kind of checkpoint/synthetic.h. Empty: none.
   std::string synthetic;
   uint64_t synthetic_seed = kSyntheticSeed;  // of weights and routing

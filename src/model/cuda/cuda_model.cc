@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/check.h"
+#include "hw/available_memory.h"
 #include "hw/cuda/buffers.h"
 #include "hw/cuda/cuda_status.h"
 #include "hw/cuda/wait.h"
@@ -44,6 +46,19 @@ template <typename T>
 Status Upload(T* to, const std::vector<T>& values, CUstream_st* stream, const char* what) {
   if (values.empty()) return Status();
   return ToStatus(cudaMemcpyAsync(to, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice, stream), what);
+}
+
+// Refuses before anything is read what would not fit the bound, or end in swapping.
+Status CheckRam(int64_t bytes, std::optional<int64_t> bound) {
+  const AvailableMemory available = GetAvailableMemory();
+  if (bound && bytes > *bound) {
+    return ResourceExhausted(
+        fmt::format("--ram: routed experts and buffers need {}, which is {} more than the {} given", FormatBytes(bytes),
+                    FormatBytes(bytes - *bound), FormatBytes(*bound)));
+  }
+  if (bytes <= available.bytes) return Status();
+  return ResourceExhausted(fmt::format("RAM: routed experts and buffers need {}, and {} has {} left",
+                                       FormatBytes(bytes), available.limit, FormatBytes(available.bytes)));
 }
 
 }  // namespace
@@ -140,8 +155,9 @@ Result<std::unique_ptr<CudaModel>> CudaModel::Load(const TensorSource& source, c
     QNEXT_ASSIGN_OR_RETURN(weights, GpuWeightPlan::Make(source, config, options.dense_weights));
     QNEXT_ASSIGN_OR_RETURN(memory, PlanMemory(config, complete, weights, free, "GPU memory"));
   }
-  if (memory.cached_experts && options.kernels == nullptr) {
-    return InvalidArgument("kernels: experts in RAM need those of a CPU");
+  if (memory.cached_experts) {
+    if (options.kernels == nullptr) return InvalidArgument("kernels: experts in RAM need those of a CPU");
+    QNEXT_RETURN_IF_ERROR(CheckRam(memory.host_bytes(), options.ram_bytes));
   }
   GpuContext context{.config = config, .options = complete, .plan = std::move(weights)};
   auto impl = std::make_unique<Impl>(std::move(context), std::move(memory), gpu);
@@ -193,7 +209,9 @@ Status CudaModel::Impl::LoadAll(const TensorSource& source, ThreadPool& pool,
                                                       .pool = &pool,
                                                       .rows = options.slots,
                                                       .fixed_fetch = options.fixed_fetch,
-                                                      .promotions = options.promotions},
+                                                      .promotions = options.promotions,
+                                                      .wait_limit = options.wait_limit,
+                                                      .before_serving = options.before_serving},
                                                      context.places.weights, context.places.hybrid, context.host.mail,
                                                      std::move(store), context.stream));
   QNEXT_ASSIGN_OR_RETURN(prompt, PromptExperts::Make(plan, context.places.weights, context.places.hybrid,

@@ -2,6 +2,7 @@
 // says how a step flows. Free of CUDA's headers.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -25,6 +26,12 @@
 
 namespace qnext::cuda {
 
+// How a step's launches and the CPU's part of it go together.
+enum class Handshake : uint8_t {
+  kGraph,     // the whole step is one graph, in which the GPU waits for the CPU
+  kSegments,  // a graph for each piece between two waits, launched when the CPU is done
+};
+
 struct CudaModelOptions {
   KvType kv_type = KvType::kBF16;
   DenseWeights dense_weights = DenseWeights::kStored;
@@ -44,7 +51,13 @@ struct CudaModelOptions {
   const Kernels* kernels = nullptr;
   std::optional<int64_t> fixed_fetch;
   bool promotions = true;
-  bool graphs = true;  // false: decode steps launch kernel by kernel (for tests and tables of kernels)
+  Handshake handshake = Handshake::kGraph;
+  // How long the GPU waits for the CPU's part of a layer.
+  std::chrono::nanoseconds wait_limit = std::chrono::seconds(10);
+  // For tests of faults: called before the CPU computes its part of a layer.
+  std::function<void(int64_t moe_layer)> before_serving;
+  std::optional<int64_t> ram_bytes;  // a hard bound on what is kept in RAM for experts; absent: what the system has
+  bool graphs = true;                // false: decode steps launch kernel by kernel (for tests and tables of kernels)
 };
 
 // What Load takes of GPU and pinned memory, row by row, and whether the embedding is among the former.
@@ -56,6 +69,7 @@ struct CudaMemoryPlan {
   std::optional<int64_t> cached_experts;
 
   int64_t vram_bytes() const;
+  int64_t host_bytes() const;
 };
 
 // How the next tokens of a slot are chosen.

@@ -56,9 +56,10 @@ Status Decoder::LaunchTail(const GpuBlock& block, StepTail tail) const {
                     .m = block.m});
 }
 
-Status Decoder::Record(int64_t m, StepTail tail, StepObserver* observer, int64_t context_tokens, uint32_t serve) const {
+Status Decoder::Record(int64_t m, StepTail tail, StepObserver* observer, int64_t context_tokens,
+                       const Between* between) const {
   GpuBlock block = context_.Block(context_.places.ws.decode_rows, m, m);
-  block.partial = {.step = context_.hybrid, .prompt = nullptr, .serve_step = serve};
+  block.partial = {.step = context_.hybrid, .prompt = nullptr, .between = between};
   block.observer = observer;
   block.context = context_tokens;
   QNEXT_RETURN_IF_ERROR(ApplyRouting(context_, block));
@@ -74,10 +75,9 @@ Status Decoder::Prepare() {
   for (int64_t m = 1; m <= context_.options.slots; ++m) {
     for (const StepTail tail : {StepTail::kChoose, StepTail::kLogits}) {
       QNEXT_RETURN_IF_ERROR(Place({rows.data(), static_cast<size_t>(m)}));
-      QNEXT_RETURN_IF_ERROR(RunStep(m, tail, nullptr, "the first decode step"));
+      QNEXT_RETURN_IF_ERROR(RunStep(m, tail, {}, "the first decode step"));
       if (!context_.options.graphs) continue;
-      QNEXT_ASSIGN_OR_RETURN(
-          OwnedGraph graph, CaptureGraph(context_.stream, "decode graph", [&] { return Record(m, tail, nullptr, 0); }));
+      QNEXT_ASSIGN_OR_RETURN(StepGraphs graph, Capture(m, tail));
       (tail == StepTail::kChoose ? choose_ : logits_).push_back(std::move(graph));
     }
   }
@@ -120,26 +120,46 @@ Status Decoder::Await(int64_t m, const char* what) {
   return PollUntil(done, context_.stream, kStepLimit, what);
 }
 
-Status Decoder::LaunchAndServe(int64_t m, StepTail tail, CUgraphExec_st* graph, const char* what) {
+Result<Decoder::StepGraphs> Decoder::Capture(int64_t m, StepTail tail) const {
+  constexpr char kWhat[] = "decode graph";
+  CUstream_st* stream = context_.stream;
+  StepGraphs graphs;
+  const bool cut = context_.hybrid != nullptr && context_.options.handshake == Handshake::kSegments;
+  const auto next = [&](int64_t /*moe_layer*/) -> Status {
+    QNEXT_ASSIGN_OR_RETURN(OwnedGraph graph, EndCapture(stream, kWhat, Status()));
+    graphs.push_back(std::move(graph));
+    return BeginCapture(stream, kWhat);
+  };
+  const Between between(next);
+  QNEXT_RETURN_IF_ERROR(BeginCapture(stream, kWhat));
+  const Status recorded = Record(m, tail, nullptr, 0, cut ? &between : nullptr);
+  QNEXT_ASSIGN_OR_RETURN(OwnedGraph last, EndCapture(stream, kWhat, recorded));
+  graphs.push_back(std::move(last));
+  return graphs;
+}
+
+Status Decoder::LaunchAndServe(int64_t m, StepTail tail, const StepGraphs& graphs, const char* what) {
   HybridExperts* hybrid = context_.hybrid;
   const uint32_t step = step_ + 1;
-  if (graph == nullptr) {
-    QNEXT_RETURN_IF_ERROR(Record(m, tail, nullptr, 0, hybrid != nullptr ? step : 0));
-  } else {
-    QNEXT_RETURN_IF_ERROR(ToStatus(cudaGraphLaunch(graph, context_.stream), what));
-    for (int64_t layer = 0; hybrid != nullptr && layer < context_.plan.layers(); ++layer) {
-      QNEXT_RETURN_IF_ERROR(hybrid->Serve(layer, step, m));
-    }
+  const auto serve = [&](int64_t layer) { return hybrid->Serve(layer, step, m); };
+  const Between between(serve);
+  if (graphs.empty()) QNEXT_RETURN_IF_ERROR(Record(m, tail, nullptr, 0, hybrid != nullptr ? &between : nullptr));
+  for (size_t i = 0; i < graphs.size(); ++i) {
+    QNEXT_RETURN_IF_ERROR(ToStatus(cudaGraphLaunch(graphs[i].get(), context_.stream), what));
+    if (hybrid != nullptr && i + 1 < graphs.size()) QNEXT_RETURN_IF_ERROR(serve(static_cast<int64_t>(i)));
+  }
+  if (hybrid != nullptr && graphs.size() == 1) {
+    for (int64_t layer = 0; layer < context_.plan.layers(); ++layer) QNEXT_RETURN_IF_ERROR(serve(layer));
   }
   step_ = step;
   return Await(m, what);
 }
 
-Status Decoder::RunStep(int64_t m, StepTail tail, CUgraphExec_st* graph, const char* what) {
+Status Decoder::RunStep(int64_t m, StepTail tail, const StepGraphs& graphs, const char* what) {
   HybridExperts* hybrid = context_.hybrid;
-  if (hybrid == nullptr) return LaunchAndServe(m, tail, graph, what);
+  if (hybrid == nullptr) return LaunchAndServe(m, tail, graphs, what);
   Status status = hybrid->PrepareStep();
-  if (status.ok()) status = LaunchAndServe(m, tail, graph, what);
+  if (status.ok()) status = LaunchAndServe(m, tail, graphs, what);
   if (status.ok()) status = hybrid->EndStep(m);
   if (status.ok()) return status;
   // The GPU may be waiting for what will not come: it is told so, and runs on to the end of the step.
@@ -156,9 +176,9 @@ Status Decoder::Step(std::span<const Row> rows, StepTail tail, std::span<int32_t
   QNEXT_CHECK(m >= 1 && m <= context_.options.slots, "as many rows as there are slots");
   QNEXT_RETURN_IF_ERROR(Place(rows));
   placed_ = 0;  // until the step has succeeded
-  const std::vector<OwnedGraph>& graphs = tail == StepTail::kChoose ? choose_ : logits_;
-  CUgraphExec_st* graph = graphs.empty() ? nullptr : graphs[static_cast<size_t>(m - 1)].get();
-  QNEXT_RETURN_IF_ERROR(RunStep(m, tail, graph, "decode step"));
+  const std::vector<StepGraphs>& graphs = tail == StepTail::kChoose ? choose_ : logits_;
+  const StepGraphs none;
+  QNEXT_RETURN_IF_ERROR(RunStep(m, tail, graphs.empty() ? none : graphs[static_cast<size_t>(m - 1)], "decode step"));
   if (tail == StepTail::kLogits) return Status();
   for (size_t r = 0; r < rows.size(); ++r) {
     chosen[r] = static_cast<int32_t>(static_cast<uint32_t>(Load(context_.host.results[r])));

@@ -36,9 +36,10 @@ class Decoder {
   // The end of a prefill: chooses from the first row of ws.logits for `slot`.
   Result<int32_t> ChooseFirst(int32_t slot);
 
-  // The launches of a step, for a graph or a table of their times. `serve`: the number of the step that they are, whose
-  // misses are served as it is launched; 0: somebody does that later.
-  Status Record(int64_t m, StepTail tail, StepObserver* observer, int64_t context_tokens, uint32_t serve = 0) const;
+  // The launches of a step, for a graph or a table of their times. `between`: as PartialExperts has it.
+  using Between = FunctionRef<Status(int64_t moe_layer)>;
+  Status Record(int64_t m, StepTail tail, StepObserver* observer, int64_t context_tokens,
+                const Between* between = nullptr) const;
   // Puts rows at `position` of slots 0 .. m-1 into GPU memory.
   Status Place(std::span<const Row> rows);
   void ForgetRows() { placed_ = 0; }
@@ -47,14 +48,18 @@ class Decoder {
 
  private:
   Status LaunchTail(const GpuBlock& block, StepTail tail) const;
-  // A step from its launch (of `graph`; null: kernel by kernel) to its results.
-  Status RunStep(int64_t m, StepTail tail, CUgraphExec_st* graph, const char* what);
-  Status LaunchAndServe(int64_t m, StepTail tail, CUgraphExec_st* graph, const char* what);
+  // A step as graphs: one, or (Handshake::kSegments) one more than there are MoE layers, between which the host serves
+  // a layer's misses each. None: it is launched kernel by kernel.
+  using StepGraphs = std::vector<OwnedGraph>;
+  Result<StepGraphs> Capture(int64_t m, StepTail tail) const;
+  // A step from its launch to its results.
+  Status RunStep(int64_t m, StepTail tail, const StepGraphs& graphs, const char* what);
+  Status LaunchAndServe(int64_t m, StepTail tail, const StepGraphs& graphs, const char* what);
   Status Choose(const GpuBlock& block, const GpuRows& rows, int64_t m) const;
   Status Await(int64_t m, const char* what);
 
   const GpuContext& context_;
-  std::vector<OwnedGraph> choose_, logits_;  // by rows - 1; empty in eager mode
+  std::vector<StepGraphs> choose_, logits_;  // by rows - 1; empty in eager mode
   uint32_t step_ = 0;                        // steps finished so far; the GPU counts along
   // What is in the GPU's decode rows, to be uploaded only where something else is wanted.
   std::array<Row, kMaxDecodeRows> rows_ = {};

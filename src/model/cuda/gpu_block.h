@@ -5,6 +5,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "base/function_ref.h"
 #include "base/status.h"
 #include "config/model_config.h"
 #include "kernels/cuda/launch.h"
@@ -63,8 +64,9 @@ class PromptExperts;
 struct PartialExperts {
   HybridExperts* step = nullptr;
   PromptExperts* prompt = nullptr;
-  // Not 0: the number of the step, whose misses are served layer by layer as it is launched (no graph).
-  uint32_t serve_step = 0;
+  // Called in each layer between the launches that post its misses and the one that waits for the CPU; null: nothing
+  // happens there.
+  const FunctionRef<Status(int64_t moe_layer)>* between = nullptr;
 };
 
 // m rows: one token each of several sequences (decode), or several tokens of one (prefill).

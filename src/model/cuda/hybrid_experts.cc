@@ -162,7 +162,7 @@ Status HybridExperts::LaunchAwait(int64_t layer, const uint32_t* step, int64_t m
                          .mail = mail_.mails + layer,
                          .m = m,
                          .dim = plan_.hidden_size(),
-                         .limit_ns = options_.wait_limit_ns},
+                         .limit_ns = static_cast<uint64_t>(options_.wait_limit.count())},
                         stream_);
 }
 
@@ -209,6 +209,7 @@ Status HybridExperts::Serve(int64_t layer, uint32_t step, int64_t m) {
   LayerServing& serving = servings_[static_cast<size_t>(layer)];
   serving = {.cpu = mail.cpu_count, .fetched = mail.fetch_count};
   if (mail.cpu_count == 0) return Status();
+  if (options_.before_serving) options_.before_serving(layer);
   const auto start = std::chrono::steady_clock::now();
   const auto count = static_cast<size_t>(mail.cpu_count);
   const ExpertLayout& layout = plan_.experts()[static_cast<size_t>(layer)];

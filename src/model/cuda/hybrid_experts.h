@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -31,8 +32,9 @@ struct HybridOptions {
   int64_t rows = 1;                  // the most of a step
   // Experts of each layer that a step may fetch, always; absent: what has been measured decides.
   std::optional<int64_t> fixed_fetch;
-  bool promotions = true;  // false: what is cached stays
-  uint64_t wait_limit_ns = 10'000'000'000;
+  bool promotions = true;                                          // false: what is cached stays
+  std::chrono::nanoseconds wait_limit = std::chrono::seconds(10);  // of the GPU, for the CPU's part of a layer
+  std::function<void(int64_t layer)> before_serving;               // for tests of faults
 };
 
 // One thread at a time. Launches go into the stream of the model; nothing here allocates or synchronises during a step

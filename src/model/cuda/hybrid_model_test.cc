@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 
 #include "compare.h"
 #include "model/cuda/cuda_testing.h"
@@ -89,6 +91,60 @@ TEST_F(HybridModelTest, PromptsGiveTheBitsOfAModelThatFits) {
       EXPECT_EQ(hybrid.Logits(ids, piece), resident.Logits(ids, piece)) << cached << " cached, pieces of " << piece;
     }
   }
+}
+
+TEST_F(HybridModelTest, SegmentsGiveTheBitsOfOneGraph) {
+  const std::vector<int32_t>& ids = TheGolden().ids(1);
+  CudaModelOptions options = {.cached_experts = AllExperts() / 3, .fixed_fetch = 1, .promotions = false};
+  OnGpu graph = Tiny(options);
+  options.handshake = Handshake::kSegments;
+  OnGpu segments = Tiny(options);
+  EXPECT_EQ(segments.DecodeLogits(ids, 3), graph.DecodeLogits(ids, 3));
+}
+
+// A worker that is stuck ends the request with an error, and the next one works.
+TEST_F(HybridModelTest, TheGpuDoesNotWaitForEver) {
+  for (const Handshake handshake : {Handshake::kGraph, Handshake::kSegments}) {
+    std::atomic<int> stuck{0};
+    OnGpu gpu = Tiny({.cached_experts = AllExperts() / 4,
+                      .fixed_fetch = 0,
+                      .promotions = false,
+                      .handshake = handshake,
+                      .wait_limit = std::chrono::milliseconds(100),
+                      .before_serving = [&](int64_t layer) {
+                        if (layer == 2 && stuck.exchange(0) != 0) {
+                          std::this_thread::sleep_for(std::chrono::milliseconds(400));
+                        }
+                      }});
+    const std::vector<int32_t>& ids = TheGolden().ids(1);
+    const std::vector<float> expected = gpu.DecodeLogits(ids, 3);
+    gpu.Reset();
+    gpu.Append({ids.begin(), ids.begin() + 3});
+    stuck = 1;
+    std::vector<float> logits(gpu.vocab());
+    Status status;
+    for (int step = 0; step < 50 && status.ok(); ++step) {  // until one in which layer 2 has misses
+      status = gpu.model->Decode({{CudaModel::Row{.slot = 0, .id = ids[3]}}}, logits);
+    }
+    if (handshake == Handshake::kGraph) {
+      ASSERT_FALSE(status.ok());
+      EXPECT_NE(status.message().find("in time"), std::string::npos) << status.message();
+    } else {
+      EXPECT_TRUE(status.ok()) << status.message();  // the GPU is not waiting while the CPU works
+    }
+    EXPECT_EQ(gpu.DecodeLogits(ids, 3), expected);
+  }
+}
+
+TEST_F(HybridModelTest, RamThatIsNotThereIsRefusedBeforeLoading) {
+  const Checkpoint checkpoint = Checkpoint::Open(kTiny).value();
+  ThreadPool pool(2);
+  const Result<std::unique_ptr<CudaModel>> loaded = CudaModel::Load(
+      CheckpointSource(checkpoint), LoadModelConfig(kTiny).value(),
+      {.context = kContext, .cached_experts = 10, .kernels = &BestKernels(), .ram_bytes = 1 << 20}, gpu_, pool);
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_EQ(loaded.status().code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(loaded.status().message().rfind("--ram: ", 0), 0u) << loaded.status().message();
 }
 
 TEST_F(HybridModelTest, SeveralRows) {

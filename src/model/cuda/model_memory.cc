@@ -51,6 +51,7 @@ std::string Largest(std::vector<ArenaRow> rows) {
 }  // namespace
 
 int64_t CudaMemoryPlan::vram_bytes() const { return Sum(vram); }
+int64_t CudaMemoryPlan::host_bytes() const { return Sum(host); }
 
 ModelPlaces LayOutModel(const ModelConfig& config, const CudaModelOptions& options, const GpuWeightPlan& weights,
                         EmbeddingPlace embedding, Arena& vram, Arena& host) {

@@ -78,9 +78,7 @@ Status RunExperts(const GpuBlock& block, const MoeWeights& weights, int64_t moe_
     HybridExperts& hybrid = *block.partial.step;
     if (block.Admits(StepKernel::kFetch)) QNEXT_RETURN_IF_ERROR(hybrid.LaunchFetch(moe_layer));
     QNEXT_RETURN_IF_ERROR(block.Run(StepKernel::kExperts, block.m * computed * layout.bytes(), LaunchExperts, args));
-    if (block.partial.serve_step != 0) {
-      QNEXT_RETURN_IF_ERROR(hybrid.Serve(moe_layer, block.partial.serve_step, block.m));
-    }
+    if (block.partial.between != nullptr) QNEXT_RETURN_IF_ERROR((*block.partial.between)(moe_layer));
     if (!block.Admits(StepKernel::kAwaitCpu)) return Status();
     return hybrid.LaunchAwait(moe_layer, ws.step, block.m, ws.moe_out);
   }
