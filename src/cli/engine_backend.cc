@@ -99,6 +99,7 @@ void AddExpertMetrics(const ExpertStats& stats, std::vector<BackendMetric>& metr
   counter("qnext_expert_bytes_total", kBytes, count(stats.cpu * stats.expert_bytes), "place", "cpu");
   constexpr char kSeconds[] = "Seconds of decode steps in layers with experts, by phase; places work at the same time.";
   counter("qnext_expert_seconds_total", kSeconds, stats.gpu_seconds, "phase", "gpu");
+  counter("qnext_expert_seconds_total", kSeconds, stats.post_seconds, "phase", "gpu_posts");
   counter("qnext_expert_seconds_total", kSeconds, stats.cpu_seconds, "phase", "cpu");
   counter("qnext_expert_seconds_total", kSeconds, stats.wait_seconds, "phase", "gpu_waits");
   constexpr char kSteps[] = "Seconds of decode steps, from launch to results, and between two of them.";

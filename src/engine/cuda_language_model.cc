@@ -99,6 +99,7 @@ class CudaLanguageModel final : public LanguageModel {
                        .experts = stats->experts,
                        .cpu_seconds = stats->cpu_seconds,
                        .gpu_seconds = stats->gpu_seconds,
+                       .post_seconds = stats->post_seconds,
                        .wait_seconds = stats->wait_seconds,
                        .step_seconds = stats->step_seconds,
                        .between_seconds = stats->between_seconds};

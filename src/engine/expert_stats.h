@@ -18,6 +18,7 @@ struct ExpertStats {
   int64_t cached_experts = 0, experts = 0;  // room for copies in GPU memory, and all there are
   double cpu_seconds = 0;                   // the CPU computed
   double gpu_seconds = 0;                   // the GPU fetched and computed its part
+  double post_seconds = 0;                  // of those, until the fetches began
   double wait_seconds = 0;                  // the GPU waited for the CPU's part
   double step_seconds = 0;                  // from a step's launch to its results
   double between_seconds = 0;               // from a step's results to the launch of the next

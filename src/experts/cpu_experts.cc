@@ -10,9 +10,8 @@ namespace qnext {
 namespace {
 
 constexpr int64_t kTilesPerRun = kInt4BlockInputs / kInt4TileRows;
-// A thread takes this part of an equal share of what is left at a time: long reads at first, short ones at the end, so
-// that all threads end together.
-constexpr int64_t kShares = 2;
+// How much of the work is shared out beforehand; the rest evens out what threads are slower than others.
+constexpr int64_t kOwnShare = 3, kOwnOf = 4;
 
 void Pause() {
 #if defined(__x86_64__)
@@ -91,67 +90,75 @@ Int8Rows CpuExperts::Hidden(const Int4Layout& down, int64_t first) {
                   first);
 }
 
-Range CpuExperts::Take(const Work& work) {
-  const int64_t runs = CeilDiv(work.layer.gate_up.out, kInt4BlockInputs), shares = kShares * pool_.threads();
-  int64_t begin = next_item_.load(std::memory_order_relaxed), end = begin;
-  do {
-    if (begin >= work.items) return {work.items, work.items};
-    const bool hidden = begin < work.hidden_items;
-    end = begin + std::max<int64_t>(1, ((hidden ? work.hidden_items : work.items) - begin) / shares);
-    end = std::min(end, hidden ? (begin / runs + 1) * runs : work.items);
-  } while (!next_item_.compare_exchange_weak(begin, end, std::memory_order_relaxed));
-  return {begin, end};
-}
-
-void CpuExperts::RunItems(const Work& work, int thread) {
-  for (Range now = Take(work); now.begin < now.end; now = Take(work)) {
-    if (now.begin < work.hidden_items) {
-      RunGateUp(work, now);
-    } else {
-      RunDown(work, {now.begin - work.hidden_items, now.end - work.hidden_items}, thread);
-    }
+void CpuExperts::RunPart(const Work& work, int64_t part, int thread) {
+  RunGateUp(work, {part * work.own_hidden, (part + 1) * work.own_hidden});
+  for (int64_t item; (item = next_hidden_.fetch_add(1, std::memory_order_relaxed)) < work.hidden_items;) {
+    RunGateUp(work, {item, item + 1});
+  }
+  RunDown(work, {part * work.own_tiles, (part + 1) * work.own_tiles}, thread);
+  for (int64_t tile; (tile = next_tile_.fetch_add(1, std::memory_order_relaxed)) < work.tiles;) {
+    RunDown(work, {tile, tile + 1}, thread);
   }
 }
 
 void CpuExperts::RunGateUp(const Work& work, Range items) {
   const CpuExpertLayer& layer = work.layer;
-  const int64_t runs = CeilDiv(layer.gate_up.out, kInt4BlockInputs);
-  const auto index = static_cast<size_t>(items.begin / runs);
-  const Group& group = groups_[index];
-  const std::byte* expert = layer.base + group.expert * layer.stride;
-  const Int8Rows rows = one_row_ ? work.x : RowsFrom(work.x, group.first);
-  GateUp(kernels_,
-         {.gate = {.layout = layer.gate_up, .data = expert},
-          .up = {.layout = layer.gate_up, .data = expert + layer.gate_up.bytes()},
-          .x_gate = rows,
-          .x_up = rows,
-          .gate_y = gate_.data() + group.first * intermediate_,
-          .up_y = up_.data() + group.first * intermediate_,
-          .activated = Hidden(layer.down, group.first),
-          .m = group.count,
-          .y_stride = intermediate_},
-         {items.begin % runs, items.begin % runs + items.size()});
-  hidden_left_[index].value.fetch_sub(items.size(), std::memory_order_release);
+  while (items.begin < items.end) {
+    const auto index = static_cast<size_t>(items.begin / work.runs);
+    const Range now = {items.begin, std::min(items.end, (items.begin / work.runs + 1) * work.runs)};
+    items.begin = now.end;
+    const Group& group = groups_[index];
+    const std::byte* expert = layer.base + group.expert * layer.stride;
+    const Int8Rows rows = one_row_ ? work.x : RowsFrom(work.x, group.first);
+    GateUp(kernels_,
+           {.gate = {.layout = layer.gate_up, .data = expert},
+            .up = {.layout = layer.gate_up, .data = expert + layer.gate_up.bytes()},
+            .x_gate = rows,
+            .x_up = rows,
+            .gate_y = gate_.data() + group.first * intermediate_,
+            .up_y = up_.data() + group.first * intermediate_,
+            .activated = Hidden(layer.down, group.first),
+            .m = group.count,
+            .y_stride = intermediate_},
+           {now.begin % work.runs, now.begin % work.runs + now.size()});
+    hidden_left_[index].value.fetch_sub(now.size(), std::memory_order_release);
+  }
+}
+
+// While hidden values are missing, others' and not this thread's to make, memory would have nothing to do: the codes of
+// the tiles come closer meanwhile.
+void CpuExperts::FetchDown(const CpuExpertLayer& layer, Range tiles) const {
+  const int64_t bytes = tiles.size() * layer.down.code_bytes_per_tile();
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    const auto* codes = DownOf(layer, groups_[g]).codes(tiles.begin);
+    for (int64_t line = 0; line < bytes; line += 64) {
+      if (line % 1024 == 0 && hidden_left_[groups_.size() - 1].value.load(std::memory_order_relaxed) == 0) return;
+      __builtin_prefetch(codes + line, 0, 2);
+    }
+  }
+}
+
+Int4Matrix CpuExperts::DownOf(const CpuExpertLayer& layer, const Group& group) const {
+  return {.layout = layer.down, .data = layer.base + group.expert * layer.stride + 2 * layer.gate_up.bytes()};
 }
 
 void CpuExperts::RunDown(const Work& work, Range tiles, int thread) {
+  if (tiles.begin == tiles.end) return;
   const CpuExpertLayer& layer = work.layer;
   const int64_t dim = layer.down.out;
   float* y = outputs_.data() + thread * max_pairs_ * dim;
-  const auto down = [&](const Group& group) {
-    return Int4Matrix{.layout = layer.down,
-                      .data = layer.base + group.expert * layer.stride + 2 * layer.gate_up.bytes()};
-  };
+  FetchDown(layer, tiles);
   for (size_t g = 0; g < groups_.size(); ++g) {
-    // Items are handed out in order, so others are at work on what is missing here.
+    // Whoever is here has made its part of them; the other threads are at theirs.
     while (hidden_left_[g].value.load(std::memory_order_acquire) > 0) Pause();
-    kernels_.int4_matmul_i8({.weight = down(groups_[g]),
-                             .x = Hidden(layer.down, groups_[g].first),
-                             .y = y + groups_[g].first * dim,
-                             .m = groups_[g].count,
-                             .y_stride = dim,
-                             .next = g + 1 < groups_.size() ? down(groups_[g + 1]).codes(tiles.begin) : nullptr},
-                            tiles);
+    kernels_.int4_matmul_i8(
+        {.weight = DownOf(layer, groups_[g]),
+         .x = Hidden(layer.down, groups_[g].first),
+         .y = y + groups_[g].first * dim,
+         .m = groups_[g].count,
+         .y_stride = dim,
+         .next = g + 1 < groups_.size() ? DownOf(layer, groups_[g + 1]).codes(tiles.begin) : nullptr},
+        tiles);
   }
   // In order of the list, so that a row's sum does not depend on what other rows chose.
   const int64_t first = tiles.begin * kInt4TileRows, width = std::min(tiles.end * kInt4TileRows, dim) - first;
@@ -171,17 +178,28 @@ void CpuExperts::Run(const CpuExpertLayer& layer, const CpuExpertPairs& pairs, c
   if (count == 0) return std::fill_n(sum, rows * layer.down.out, 0.0f), void();
   GroupPairs(pairs);
   one_row_ = rows == 1;
-  Work work = {.layer = layer, .pairs = pairs, .x = x, .rows = rows, .sum = sum, .hidden_items = 0, .items = 0};
+  const int64_t runs = CeilDiv(layer.gate_up.out, kInt4BlockInputs), threads = pool_.threads();
+  const int64_t hidden_items = static_cast<int64_t>(groups_.size()) * runs, tiles = layer.down.tiles();
+  Work work = {.layer = layer,
+               .pairs = pairs,
+               .x = x,
+               .rows = rows,
+               .sum = sum,
+               .runs = runs,
+               .hidden_items = hidden_items,
+               .own_hidden = hidden_items * kOwnShare / kOwnOf / threads,
+               .tiles = tiles,
+               .own_tiles = tiles * kOwnShare / kOwnOf / threads};
   if (!one_row_) {
     GatherRows(pairs, x);
     work.x = {.codes = x_codes_.data(), .scales = x_scales_.data(), .sums = x_sums_.data(), .in_padded = x.in_padded};
   }
-  work.hidden_items = static_cast<int64_t>(groups_.size()) * CeilDiv(layer.gate_up.out, kInt4BlockInputs);
-  work.items = work.hidden_items + layer.down.tiles();
-  const int64_t runs = work.hidden_items / static_cast<int64_t>(groups_.size());
   for (size_t g = 0; g < groups_.size(); ++g) hidden_left_[g].value.store(runs, std::memory_order_relaxed);
-  next_item_.store(0, std::memory_order_relaxed);
-  pool_.ParallelFor(pool_.threads(), 1, [&](Range /*part*/, int thread) { RunItems(work, thread); });
+  next_hidden_.store(threads * work.own_hidden, std::memory_order_relaxed);
+  next_tile_.store(threads * work.own_tiles, std::memory_order_relaxed);
+  pool_.ParallelFor(threads, 1, [&](Range part, int thread) {
+    for (int64_t p = part.begin; p < part.end; ++p) RunPart(work, p, thread);
+  });
 }
 
 }  // namespace qnext

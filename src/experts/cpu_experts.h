@@ -47,24 +47,29 @@ class CpuExperts {
     int32_t expert = 0, first = 0, count = 0;
   };
 
-  // The work of a call: runs of 32 hidden values of each group, then tiles of the output.
+  // The work of a call: runs of 32 hidden values of each group, then tiles of the output. Of both, every thread has a
+  // stretch of its own (one long read, and nothing to agree on), and the rest goes to whoever comes first.
   struct Work {
     const CpuExpertLayer& layer;
     const CpuExpertPairs& pairs;
     Int8Rows x;
     int64_t rows;
     float* sum;
-    int64_t hidden_items, items;
+    int64_t runs;          // of one group
+    int64_t hidden_items;  // of all groups
+    int64_t own_hidden;    // of each thread
+    int64_t tiles, own_tiles;
   };
 
   void GroupPairs(const CpuExpertPairs& pairs);
   void GatherRows(const CpuExpertPairs& pairs, const Int8Rows& x);
-  // The next items for one thread, fewer the fewer there are left; of one half and, in the first, of one expert. Empty:
-  // none are left.
-  Range Take(const Work& work);
-  void RunItems(const Work& work, int thread);
+  // The stretch of `part`, one for each thread of the pool, and what is left over.
+  void RunPart(const Work& work, int64_t part, int thread);
+  // Items of the first half; they may lie in several groups.
   void RunGateUp(const Work& work, Range items);
   void RunDown(const Work& work, Range tiles, int thread);
+  void FetchDown(const CpuExpertLayer& layer, Range tiles) const;
+  Int4Matrix DownOf(const CpuExpertLayer& layer, const Group& group) const;
   // Rows `first` and on of the hidden values.
   Int8Rows Hidden(const Int4Layout& down, int64_t first);
 
@@ -72,10 +77,12 @@ class CpuExperts {
   ThreadPool& pool_;
   const int64_t max_rows_, max_pairs_, intermediate_;
   std::vector<Group> groups_;
-  std::vector<int32_t> pair_order_;                // [pairs] the places in the list, by group
-  std::vector<int32_t> pair_place_;                // [pairs] the inverse
-  bool one_row_ = false;                           // of the call: every expert reads the step's only row
-  alignas(64) std::atomic<int64_t> next_item_{0};  // not taken by a thread yet
+  std::vector<int32_t> pair_order_;  // [pairs] the places in the list, by group
+  std::vector<int32_t> pair_place_;  // [pairs] the inverse
+  bool one_row_ = false;             // of the call: every expert reads the step's only row
+  // What no thread has taken of the rest of each half.
+  alignas(64) std::atomic<int64_t> next_hidden_{0};
+  alignas(64) std::atomic<int64_t> next_tile_{0};
   // By group: items of the first half that are not finished.
   struct alignas(64) Counter {
     std::atomic<int64_t> value{0};

@@ -19,8 +19,9 @@ struct alignas(64) ExpertMail {
   int32_t fetch_count;  // experts that the GPU fetches by itself
   int32_t reserved;
   uint64_t split_ns;   // when the split was known, on the GPU's clock
-  uint64_t served_ns;  // when the GPU had computed its part of the layer; written later, before the next layer's mail
-  uint64_t summed_ns;  // when the CPU's part had been added; the same
+  uint64_t fetch_ns;   // when the GPU began to fetch; written later, before the next layer's mail, as those that follow
+  uint64_t served_ns;  // when the GPU had computed its part of the layer
+  uint64_t summed_ns;  // when the CPU's part had been added
   int32_t chosen[kMostMailPairs];  // [m, top]
   int32_t cpu_rows[kMostMailPairs];
   int32_t cpu_experts[kMostMailPairs];

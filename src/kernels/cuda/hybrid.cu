@@ -39,6 +39,7 @@ __device__ int4 LoadOnce(const int4* from) {
 
 __global__ void __launch_bounds__(kFetchThreads) FetchExperts(FetchExpertsArgs args) {
   const int count = *static_cast<const volatile int32_t*>(args.count);
+  if (args.mail != nullptr && blockIdx.x == 0 && threadIdx.x == 0) args.mail->fetch_ns = GlobalNanoseconds();
   const int64_t words = args.bytes / 16;
   const int64_t threads = static_cast<int64_t>(gridDim.x) * kFetchThreads;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kFetchThreads + threadIdx.x;

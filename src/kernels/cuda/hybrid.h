@@ -29,6 +29,7 @@ struct FetchExpertsArgs {
   const int32_t* experts;
   const int32_t* slots;
   int64_t blocks;
+  ExpertMail* mail = nullptr;  // its fetch_ns is written, if there is one
 };
 Status LaunchFetchExperts(const FetchExpertsArgs& args, Stream stream);
 

@@ -148,7 +148,8 @@ Status HybridExperts::LaunchFetch(int64_t layer) const {
                              .count = places_.fetch_counts + layer,
                              .experts = places_.fetch_experts + layer * kMostFetched,
                              .slots = places_.fetch_slots + layer * kMostFetchSlots,
-                             .blocks = kFetchBlocks},
+                             .blocks = kFetchBlocks,
+                             .mail = mail_.mails + layer},
                             stream_);
 }
 
@@ -245,6 +246,7 @@ Status HybridExperts::EndStep(int64_t m) {
     stats_.fetched += serving.fetched;
     stats_.cpu_seconds += serving.cpu_seconds;
     stats_.gpu_seconds += gpu_seconds;
+    stats_.post_seconds += Seconds(mail.split_ns, mail.fetch_ns);
     stats_.wait_seconds += Seconds(mail.served_ns, mail.summed_ns);
   }
   stats_.choices += plan_.layers() * per_layer;

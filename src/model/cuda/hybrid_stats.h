@@ -15,6 +15,7 @@ struct HybridStats {
   int64_t promoted = 0;     // experts copied to VRAM between steps
   double cpu_seconds = 0;   // from the split being seen to the CPU's sum being there
   double gpu_seconds = 0;   // from the split to the GPU's part being done, fetches included
+  double post_seconds = 0;  // of those, until the fetches began
   double wait_seconds = 0;  // the GPU waited for the CPU
   double step_seconds = 0;  // from a step's launch to its results
   // From a step's results to the launch of the next one: the cache's bookkeeping, and whatever the caller does with a
