@@ -2,25 +2,41 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "base/file.h"
 #include "base/json_guard.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
+#include "cli/result_file.h"
 #include "cli/sampling_options.h"
+#include "cli/text_input.h"
+#include "text/json_keys.h"
 
 namespace qnext {
 namespace {
 
 using nlohmann::ordered_json;
 
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
+// A message of which the template would make nothing that was meant.
+Status CheckMessages(const ordered_json& messages) {
+  if (!messages.is_array()) return InvalidArgument("messages: must be an array of messages");
+  if (messages.empty()) return InvalidArgument("messages: must not be empty");
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const ordered_json& message = messages[i];
+    if (!message.is_object() || !message.contains("role") || !message["role"].is_string()) {
+      return InvalidArgument(fmt::format("messages[{}]: must be an object with a role", i));
+    }
+    const bool calls = message.contains("tool_calls");  // then an assistant may say nothing
+    const bool content = message.contains("content") && !message["content"].is_null();
+    if (!content && !calls) return InvalidArgument(fmt::format("messages[{}].content: is missing", i));
+    if (content && !message["content"].is_string() && !message["content"].is_array()) {
+      return InvalidArgument(fmt::format("messages[{}].content: must be a string or an array of parts", i));
+    }
+  }
+  return Status();
+}
 
 class BatchCommand : public Command {
  public:
@@ -30,12 +46,15 @@ class BatchCommand : public Command {
   void AddOptions(CLI::App& app) override {
     app.add_option(
            "--in", in_,
-           "JSON lines, each an object with \"messages\" (and \"tools\" if wanted; the chat template is applied) or "
+           "JSON lines (- is stdin), each an object with \"messages\" (and \"tools\" if wanted; the chat template is "
+           "applied) or "
            "\"prompt\" (continued as it stands), and \"max_tokens\" or \"temperature\" where they differ from the "
            "options")
         ->type_name("FILE")
         ->required();
-    app.add_option("--out", out_, "a line for each line of --in: text, token_ids, finish_reason")
+    app.add_option("--out", out_,
+                   "a line for each line of --in: text, token_ids, finish_reason; - is stdout. A file is written as "
+                   "FILE.partial until it is complete")
         ->type_name("FILE")
         ->required();
     AddModelOptions(app, model_);
@@ -50,23 +69,25 @@ class BatchCommand : public Command {
   }
 
   Status Run() override {
-    QNEXT_ASSIGN_OR_RETURN(const std::string text, ReadFileToString(in_));
+    QNEXT_ASSIGN_OR_RETURN(const std::string text, ReadTextInput(in_));
+    QNEXT_ASSIGN_OR_RETURN(ResultFile out, ResultFile::Open(out_, in_, model_.model));
     QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(model_, /*chats=*/true));
-    const std::unique_ptr<std::FILE, CloseFile> out(std::fopen(out_.c_str(), "wbe"));
-    if (out == nullptr) return Internal(fmt::format("{}: cannot be created", out_));
     std::istringstream lines(text);
     std::string line;
+    int64_t done = 0;
     for (int64_t number = 1; std::getline(lines, line); ++number) {
       if (line.empty()) continue;
       const Result<std::string> answer = Answer(*engine, line);
-      if (!answer.ok()) return answer.status().WithContext(fmt::format("{}: line {}", in_, number));
-      const std::string row = *answer + "\n";
-      // Line by line, so that an interrupted run keeps what it has.
-      if (std::fwrite(row.data(), 1, row.size(), out.get()) != row.size() || std::fflush(out.get()) != 0) {
-        return Internal(fmt::format("{}: cannot be written", out_));
+      if (!answer.ok()) {
+        const std::string kept = done > 0 ? fmt::format(" (the {} answers before are in {})", done, out.partial()) : "";
+        return Status(answer.status().code(),
+                      fmt::format("{}: line {}: {}{}", in_, number, answer.status().message(), kept));
       }
+      // Line by line, so that an interrupted run keeps what it has.
+      QNEXT_RETURN_IF_ERROR(out.WriteLine(*answer));
+      ++done;
     }
-    return Status();
+    return out.Finish();
   }
 
  private:
@@ -74,6 +95,7 @@ class BatchCommand : public Command {
     QNEXT_RETURN_IF_ERROR(CheckJsonLimits(line, {}));
     const ordered_json item = ordered_json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!item.is_object()) return InvalidArgument("is not a JSON object");
+    QNEXT_RETURN_IF_ERROR(CheckJsonKeys(line));
     Request request;
     request.sampling = ToSamplingParams(sampling_, engine.defaults());
     request.max_tokens = sampling_.max_tokens;
@@ -94,16 +116,12 @@ class BatchCommand : public Command {
       return InvalidArgument("messages or prompt: exactly one of them is needed");
     }
     if (item.contains("prompt")) {
+      if (item.contains("tools")) return InvalidArgument("tools: not with prompt, which no template is applied to");
       if (!item["prompt"].is_string()) return InvalidArgument("prompt: must be a string");
       request.prompt_ids = engine.tokenizer().Encode(item["prompt"].get_ref<const std::string&>());
     } else {
       QNEXT_RETURN_IF_ERROR(engine.chat().status());
-      if (!item["messages"].is_array()) return InvalidArgument("messages: must be an array of messages");
-      for (const ordered_json& message : item["messages"]) {
-        if (!message.is_object() || !message.contains("role") || !message["role"].is_string()) {
-          return InvalidArgument("messages: each must be an object with a role");
-        }
-      }
+      QNEXT_RETURN_IF_ERROR(CheckMessages(item["messages"]));
       ordered_json extra = ordered_json::object();
       if (item.contains("tools")) extra["tools"] = item["tools"];
       QNEXT_ASSIGN_OR_RETURN(const std::string prompt, engine.chat()->Render(item["messages"], extra));

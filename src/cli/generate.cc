@@ -5,11 +5,11 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
-#include "base/file.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
 #include "cli/output.h"
 #include "cli/sampling_options.h"
+#include "cli/text_input.h"
 
 namespace qnext {
 namespace {
@@ -23,13 +23,6 @@ struct GenerateOptions {
   bool json = false;
 };
 
-std::string ReadAll(std::FILE* file) {
-  std::string text;
-  char buffer[4096];
-  for (size_t n = 0; (n = std::fread(buffer, 1, sizeof(buffer), file)) > 0;) text.append(buffer, n);
-  return text;
-}
-
 class GenerateCommand : public Command {
  public:
   const char* name() const override { return "generate"; }
@@ -38,7 +31,7 @@ class GenerateCommand : public Command {
   void AddOptions(CLI::App& app) override {
     app.add_option("--prompt", options_.prompt, "the text to continue, as it stands: no chat template")
         ->type_name("TEXT");
-    app.add_option("--prompt-file", options_.prompt_file, "the text from a file instead; - is stdin")
+    app.add_option("--prompt-file", options_.prompt_file, "the text from a file or pipe instead; - is stdin")
         ->type_name("FILE");
     app.add_flag("--json", options_.json, "print one JSON object at the end: text, token ids, usage, timings");
     app.add_option("--logprobs", options_.logprobs,
@@ -89,8 +82,7 @@ class GenerateCommand : public Command {
  private:
   Result<std::string> Prompt() const {
     if (options_.prompt) return *options_.prompt;
-    if (options_.prompt_file == "-") return ReadAll(stdin);
-    return ReadFileToString(options_.prompt_file);
+    return ReadTextInput(options_.prompt_file);
   }
 
   GenerateOptions options_;

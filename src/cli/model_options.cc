@@ -161,6 +161,10 @@ Status CheckModelFlags(const ModelFlags& flags) {
   for (const auto& [name, value] : {std::pair{"--cached-experts", flags.cached_experts}, {"--fetch", flags.fetch}}) {
     if (value && *value < 0) return InvalidArgument(fmt::format("{}: must be at least 0, not {}", name, *value));
   }
+  if (flags.ctx && *flags.ctx < 2) {
+    return InvalidArgument(
+        fmt::format("--ctx: must be at least 2, a token of prompt and one of answer, not {}", *flags.ctx));
+  }
   QNEXT_RETURN_IF_ERROR(CheckThreads(flags.threads));
   if (Lookup(kKvTypes, flags.kv) == nullptr) {
     return InvalidArgument(fmt::format("--kv: bf16, fp8, int8 or f32, not \"{}\"", flags.kv));

@@ -4,6 +4,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "base/file.h"
@@ -47,7 +49,8 @@ Status FillFromEnvironment(CLI::App& command, const Environment& environment) {
   for (CLI::Option* option : command.get_options()) {
     if (option->count() > 0 || option->get_lnames().empty() || option == command.get_help_ptr()) continue;
     const std::string name = EnvironmentName(option->get_lnames().front());
-    if (const std::optional<std::string> value = environment(name)) {
+    // An empty variable is none, as elsewhere.
+    if (const std::optional<std::string> value = environment(name); value && !value->empty()) {
       QNEXT_RETURN_IF_ERROR(SetOption(*option, {*value}, name));
     }
   }
@@ -60,7 +63,15 @@ Status FillFromFile(CLI::App& program, CLI::App& command, const std::string& pat
   const Result<std::vector<TomlItem>> items = ReadToml(text);
   if (!items.ok()) return items.status().WithContext(path);
   const std::vector<CLI::App*> commands = program.get_subcommands(nullptr);
+  std::map<std::pair<std::string, std::string>, const TomlItem*> seen;  // by table and the name with hyphens
   for (const TomlItem& item : *items) {
+    std::string spelled = item.key;
+    std::replace(spelled.begin(), spelled.end(), '_', '-');
+    const auto [first, fresh] = seen.emplace(std::pair(item.table, spelled), &item);
+    if (!fresh) {
+      return InvalidArgument(fmt::format("{}: line {}: {}: given twice, in line {} as {}", path, item.line, item.key,
+                                         first->second->line, first->second->key));
+    }
     const std::string name = item.table.empty() ? item.key : item.table + "." + item.key;
     const std::string source = fmt::format("{}: line {}: {}", path, item.line, name);
     const bool known = std::any_of(commands.begin(), commands.end(), [&](CLI::App* any) {

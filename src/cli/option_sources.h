@@ -11,8 +11,8 @@ namespace qnext {
 // "QNEXT_TOP_K" for "top-k".
 std::string EnvironmentName(const std::string& option);
 
-// Gives each option of the parsed `command` that has no value yet the value of its variable, if that is set. A value
-// that the option refuses is kInvalidArgument with the variable first.
+// Gives each option of the parsed `command` that has no value yet the value of its variable, if that is set and not
+// empty. A value that the option refuses is kInvalidArgument with the variable first.
 Status FillFromEnvironment(CLI::App& command, const Environment& environment);
 
 // The same from a TOML file (toml_reader.h); an empty path is no file. Errors name the path and the line. Keys are

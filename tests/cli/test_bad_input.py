@@ -556,10 +556,39 @@ class BadInput:
         for name, line, named in (("messages is text", '{"messages": "x"}', "line 1: messages"), ("messages holds text", '{"messages": ["x"]}', "line 1: messages"),
                                   ("message without a role", '{"messages": [{"content": "x"}]}', "line 1: messages"),
                                   ("deep line", '{"messages": ' + "[" * 100000, "line 1"), ("not JSON", "hello", "line 1"),
-                                  ("prompt is a number", '{"prompt": 7}', "line 1: prompt"), ("unknown field", '{"prompt": "a", "stream": true}', "stream")):
+                                  ("prompt is a number", '{"prompt": 7}', "line 1: prompt"), ("no messages", '{"messages": []}', "messages: must not be empty"),
+                                  ("content is null", '{"messages": [{"role": "user", "content": null}]}', "messages[0].content"),
+                                  ("key twice", '{"prompt": "a", "prompt": "b"}', '"prompt" occurs twice'),
+                                  ("tools beside prompt", '{"prompt": "a", "tools": []}', "tools: not with prompt"), ("unknown field", '{"prompt": "a", "stream": true}', "stream")):
             with open(path, "w", encoding="utf-8") as f:
                 f.write(line + "\n")
             self.expect(f"batch: {name}", ["batch", "--model", self.good, "--in", path, "--out", out], [path, named])
+        with open(path, "w", encoding="utf-8") as f:
+            f.write('{"prompt": "a", "max_tokens": 1}\n')
+        copy = os.path.join(self.folder, "copy")
+        shutil.copytree(self.good, copy)
+        hard, soft, config = os.path.join(self.folder, "hard.jsonl"), os.path.join(self.folder, "soft.jsonl"), os.path.join(copy, "config.json")
+        os.link(path, hard)
+        os.symlink(path, soft)
+        for name, to, says in (("the input", path, "input"), ("a link to the input", hard, "input"), ("a symbolic link to it", soft, "input"),
+                               ("a file of the checkpoint", config, "checkpoint's folder"), ("a new file there", os.path.join(copy, "new"), "checkpoint's folder"),
+                               ("a missing folder", os.path.join(self.folder, "no", "out"), "No such file or directory"), ("a folder", self.folder, "is a directory")):
+            self.expect(f"batch: --out is {name}", ["batch", "--model", copy, "--in", path, "--out", to], [to, says])
+        with open(path, encoding="utf-8") as f, open(config, encoding="utf-8") as g:
+            self.suite.check("batch: nothing overwritten", "max_tokens" in f.read() and "num_experts" in g.read(), "")
+        piped = harness.run(self.suite.qnext, ["batch", "--model", self.good, "--in", "-", "--out", "-"], '{"prompt": "a", "max_tokens": 1}\n', TIMEOUT)
+        self.suite.check("batch: from stdin to stdout", piped.returncode == 0 and '"finish_reason":"length"' in piped.stdout, harness.describe(piped))
+        shell = 'exec "$0" generate --model "$1" --max-tokens 1 --temperature 0 --prompt-file <(printf hello)'
+        substituted = harness.run("/bin/bash", ["-c", shell, self.suite.qnext, self.good], "", TIMEOUT)
+        self.suite.check("generate: a prompt from a pipe", substituted.returncode == 0 and substituted.stdout != "", harness.describe(substituted))
+        for value in ("0", "1", "-5"):
+            result = harness.run(self.suite.qnext, ["generate", "--model", self.good, "--prompt", "a", "--ctx", value], "", TIMEOUT)
+            self.suite.check(f"--ctx {value}", result.returncode == 2 and "--ctx: must be at least 2" in result.stderr, harness.describe(result))
+        options = os.path.join(self.folder, "options.toml")
+        with open(options, "w", encoding="utf-8") as f:
+            f.write("top-k = 5\ntop_k = 7\n")
+        self.expect("option file: one option twice", ["generate", "--model", self.good, "--prompt", "a", "--config-file", options],
+                    [options, "line 2: top_k: given twice, in line 1 as top-k"], codes=(1, 2))
         deep = os.path.join(self.folder, "deep.json")
         with open(deep, "w", encoding="utf-8") as f:
             f.write("[" * 100000)
