@@ -82,7 +82,9 @@ class GenerateCommand : public Command {
  private:
   Result<std::string> Prompt() const {
     if (options_.prompt) return *options_.prompt;
-    return ReadTextInput(options_.prompt_file);
+    QNEXT_ASSIGN_OR_RETURN(std::string text, ReadTextInput(options_.prompt_file));
+    if (text.empty()) return InvalidArgument(fmt::format("{}: is empty", options_.prompt_file));
+    return text;
   }
 
   GenerateOptions options_;

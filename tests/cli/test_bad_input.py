@@ -565,15 +565,15 @@ class BadInput:
             self.expect(f"batch: {name}", ["batch", "--model", self.good, "--in", path, "--out", out], [path, named])
         with open(path, "w", encoding="utf-8") as f:
             f.write('{"prompt": "a", "max_tokens": 1}\n')
-        copy = os.path.join(self.folder, "copy")
-        shutil.copytree(self.good, copy)
-        hard, soft, config = os.path.join(self.folder, "hard.jsonl"), os.path.join(self.folder, "soft.jsonl"), os.path.join(copy, "config.json")
+        twin = os.path.join(self.folder, "twin")
+        shutil.copytree(self.good, twin)
+        hard, soft, config = os.path.join(self.folder, "hard.jsonl"), os.path.join(self.folder, "soft.jsonl"), os.path.join(twin, "config.json")
         os.link(path, hard)
         os.symlink(path, soft)
         for name, to, says in (("the input", path, "input"), ("a link to the input", hard, "input"), ("a symbolic link to it", soft, "input"),
-                               ("a file of the checkpoint", config, "checkpoint's folder"), ("a new file there", os.path.join(copy, "new"), "checkpoint's folder"),
+                               ("a file of the checkpoint", config, "checkpoint's folder"), ("a new file there", os.path.join(twin, "new"), "checkpoint's folder"),
                                ("a missing folder", os.path.join(self.folder, "no", "out"), "No such file or directory"), ("a folder", self.folder, "is a directory")):
-            self.expect(f"batch: --out is {name}", ["batch", "--model", copy, "--in", path, "--out", to], [to, says])
+            self.expect(f"batch: --out is {name}", ["batch", "--model", twin, "--in", path, "--out", to], [to, says])
         with open(path, encoding="utf-8") as f, open(config, encoding="utf-8") as g:
             self.suite.check("batch: nothing overwritten", "max_tokens" in f.read() and "num_experts" in g.read(), "")
         piped = harness.run(self.suite.qnext, ["batch", "--model", self.good, "--in", "-", "--out", "-"], '{"prompt": "a", "max_tokens": 1}\n', TIMEOUT)
