@@ -83,7 +83,7 @@ class GenerateCommand : public Command {
   Result<std::string> Prompt() const {
     if (options_.prompt) return *options_.prompt;
     QNEXT_ASSIGN_OR_RETURN(std::string text, ReadTextInput(options_.prompt_file));
-    if (text.empty()) return InvalidArgument(fmt::format("{}: is empty", options_.prompt_file));
+    if (text.empty()) return InvalidArgument(fmt::format("{}: the prompt is empty", options_.prompt_file));
     return text;
   }
 
