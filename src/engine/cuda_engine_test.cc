@@ -41,18 +41,41 @@ TEST_F(CudaEngineTest, TakesTheGpuWhereNobodySaysOtherwise) {
   EXPECT_EQ(engine_->info().kernels.rfind("cuda-", 0), 0u);
 }
 
-TEST_F(CudaEngineTest, ContinuesAsTheReferenceDoesUpToTheFirstEos) {
+// The golden continuations up to the first end of an answer.
+void ExpectReferenceContinuations(Engine& engine) {
   const std::string golden = ReadFileToString(QNEXT_SOURCE_DIR "/tests/golden/reference.json").value();
   for (const nlohmann::json& entry : nlohmann::json::parse(golden)) {
     Request request;
-    request.prompt_ids = engine_->tokenizer().Encode(entry["prompt"].get<std::string>());
+    request.prompt_ids = engine.tokenizer().Encode(entry["prompt"].get<std::string>());
     request.sampling.temperature = 0;
     request.max_tokens = 32;
-    const Result<GenerationResult> result = engine_->Generate(request);
+    const Result<GenerationResult> result = engine.Generate(request);
     ASSERT_TRUE(result.ok()) << result.status().message();
     std::string expected = entry["continuation"];
     expected.resize(std::min(expected.find("<|im_end|>"), expected.find("<|endoftext|>")));
     EXPECT_EQ(result->text, expected);
+  }
+}
+
+TEST_F(CudaEngineTest, ContinuesAsTheReferenceDoesUpToTheFirstEos) {
+  ExpectReferenceContinuations(*engine_);
+  EXPECT_FALSE(engine_->expert_stats().has_value());
+}
+
+TEST_F(CudaEngineTest, ContinuesAsTheReferenceDoesWithExpertsInRam) {
+  for (const bool segments : {false, true}) {
+    EngineOptions options{.load = TinyLoad(Device::kCuda), .context = 256};
+    options.load.cached_experts = 60;
+    options.load.handshake_segments = segments;
+    const auto engine = Engine::Load(options).value();
+    EXPECT_EQ(engine->info().cached_experts, 60);
+    ExpectReferenceContinuations(*engine);
+    const ExpertStats stats = engine->expert_stats().value();
+    EXPECT_GT(stats.steps, 0);
+    EXPECT_GT(stats.hits, 0);
+    EXPECT_GT(stats.cpu + stats.fetched, 0);
+    EXPECT_LE(stats.hits + stats.cpu, stats.choices);
+    EXPECT_GT(stats.step_seconds, 0);
   }
 }
 
@@ -133,7 +156,7 @@ TEST_F(CudaEngineTest, WhatTheGpuCannotDoTheCpuDoes) {
   options.load.vram_bytes = 1 << 20;
   const auto small = Engine::Load(options).value();
   EXPECT_EQ(small->info().device, "cpu");
-  EXPECT_EQ(small->info().fallback.rfind("--vram: with all experts on the GPU the model needs ", 0), 0u);
+  EXPECT_EQ(small->info().fallback.rfind("--vram: with 0 of 256 experts on the GPU the model needs ", 0), 0u);
   options.load.device = Device::kCuda;
   const Result<std::unique_ptr<Engine>> refused = Engine::Load(options);
   ASSERT_FALSE(refused.ok());
