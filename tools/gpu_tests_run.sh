@@ -21,9 +21,9 @@ parts=${*:-tests sanitizers bench}
 wanted() { [[ " $parts " == *" $1 "* ]]; }
 
 # The tests that are small enough for a tool that watches every access; the whole model at the shapes of the 80B is not.
-small='-*CudaSynthetic*:*Real*:*Large*'
+small='-*CudaSynthetic*:*Real*:*Large*:HybridModelTest.AgreesFrom*:HybridModelTest.PromptsGive*:HybridModelTest.TheGpuDoesNotWait*:*WithExpertsInRam*'
 # Of those, one of each kind: racecheck is slower again.
-race='*CudaModelTest.AgreesWithThePublished*:*CudaModelTest.SlotsDoNotSeeEachOther:StepKernels*:*Tiny*:*Ragged*'
+race='*CudaModelTest.AgreesWithThePublished*:*CudaModelTest.SlotsDoNotSeeEachOther:StepKernels*:*Tiny*:*Ragged*:HybridModelTest.Segments*'
 
 if wanted tests; then
   for program in bin/*_cuda_test; do
