@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kAlign = 256;  // of CUDA allocations
 // What the driver takes for a context and this program's kernels, rounded up: to be replaced by what is measured at
 // start.
-constexpr int64_t kContextBytes = int64_t{512} << 20;
+constexpr int64_t kContextBytes = int64_t{640} << 20;
 constexpr int64_t kStagingBytes = int64_t{128} << 20;  // two pieces of 64 MiB: one is filled while the other is copied
 constexpr int64_t kProcessBytes = int64_t{1} << 30;    // program, tokenizer, and what the driver keeps in RAM
 
