@@ -22,7 +22,7 @@ namespace {
 constexpr char kFooter[] =
     "Options can also come from the environment (QNEXT_TOP_K for --top-k) and from --config-file;\n"
     "the command line wins over the environment, and the environment over the file.\n"
-    "Exit codes: 0 done, 1 failed, 2 bad usage.\n";
+    "Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted (Ctrl-C).\n";
 
 // Numbers as people write them. The library's own conversion saturates, takes empty text for "not given", and reads 010
 // as octal; a number that means something else than it says is an error instead. `kind` is the option's type name.
@@ -125,6 +125,7 @@ int RunProgram(const std::vector<std::string>& arguments, const Environment& env
       // What a command printed may still be on its way.
       if (status.ok()) status = TextOutput(stdout).Flush();
       if (!status.ok()) report(status.message());
+      if (status.code() == StatusCode::kCancelled) return kExitInterrupted;
       return status.ok() ? kExitDone : kExitFailed;
     }
     TextOutput out(stdout);

@@ -1,4 +1,5 @@
 """What stands at the ends of the program: full disks, pipes that nobody writes to, signals."""
+import json
 import os
 import resource
 import signal
@@ -70,7 +71,7 @@ def interrupts(suite):
     chat.wait_until_idle()
     chat.process.send_signal(signal.SIGINT)
     code, out, error, seconds = chat.end()
-    suite.check("Ctrl-C ends a chat that waits for a pipe", code == 1 and out == "" and error == "qnext: error: interrupted\n",
+    suite.check("Ctrl-C ends a chat that waits for a pipe", code == 130 and out == "" and error == "qnext: error: interrupted\n",
                 f"exit code {code} after {seconds:.1f} s, stdout {out!r}, stderr {error!r}")
 
     chat = Chat(suite)
@@ -78,7 +79,7 @@ def interrupts(suite):
     first = chat.process.stdout.read(1)
     chat.process.send_signal(signal.SIGINT)
     code, out, error, seconds = chat.end()
-    good = first != b"" and code == 1 and out.endswith("\n") and error == "(stopped)\nqnext: error: interrupted\n"
+    good = first != b"" and code == 130 and out.endswith("\n") and error == "(stopped)\nqnext: error: interrupted\n"
     suite.check("Ctrl-C ends an answer into a pipe, and the chat with it", good, f"exit code {code} after {seconds:.1f} s, stdout ends {out[-20:]!r}, stderr {error!r}")
 
     chat = Chat(suite)
@@ -122,9 +123,31 @@ def synth(suite):
         suite.check("a synth that cannot write names the file and leaves nothing", good, f"{harness.describe(result)}; left: {os.listdir(out)}")
 
 
+def batch(suite):
+    """What a batch has answered outlives whatever ends it."""
+    for name, number, code in (("Ctrl-C", signal.SIGINT, 130), ("SIGTERM", signal.SIGTERM, -signal.SIGTERM), ("SIGKILL", signal.SIGKILL, -signal.SIGKILL)):
+        with tempfile.TemporaryDirectory(dir=harness.scratch_folder()) as folder:
+            lines, out = os.path.join(folder, "in.jsonl"), os.path.join(folder, "out.jsonl")
+            with open(lines, "w", encoding="utf-8") as f:
+                f.write('{"prompt": "a", "max_tokens": 2}\n{"prompt": "Count"}\n')  # the second goes on to the end of the context
+            with open(out, "w", encoding="utf-8") as f:
+                f.write("old\n")
+            process = subprocess.Popen([suite.qnext, "batch", "--model", harness.TINY, "--in", lines, "--out", out, "--ignore-eos"], stderr=subprocess.PIPE, text=True)
+            deadline = time.monotonic() + PATIENCE
+            while time.monotonic() < deadline and not (os.path.exists(out + ".partial") and os.path.getsize(out + ".partial")):
+                time.sleep(0.01)
+            process.send_signal(number)
+            error = process.communicate(timeout=PATIENCE)[1]
+            with open(out + ".partial", encoding="utf-8") as part, open(out, encoding="utf-8") as old:
+                rows, before = part.read().splitlines(), old.read()
+            said = error == f"qnext: error: interrupted; 1 finished line is in {out}.partial\n" if code == 130 else error == ""
+            good = process.returncode == code and said and before == "old\n" and len(rows) == 1 and len(json.loads(rows[0])["token_ids"]) == 2
+            suite.check(f"batch: {name} keeps finished lines", good, f"exit code {process.returncode}, stderr {error!r}, kept {rows}, before {before!r}")
+
+
 def main():
     suite = harness.Suite(__doc__)
-    for part in (full_disk, interrupts, synth):
+    for part in (full_disk, interrupts, batch, synth):
         part(suite)
     suite.finish()
 
