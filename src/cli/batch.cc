@@ -76,6 +76,7 @@ class BatchCommand : public Command {
     QNEXT_ASSIGN_OR_RETURN(const std::string text, ReadTextInput(in_));
     QNEXT_RETURN_IF_ERROR(ResultFile::Check(out_));
     QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(model_, /*chats=*/true));
+    QNEXT_RETURN_IF_ERROR(CheckSampling(sampling_, *engine));
     QNEXT_ASSIGN_OR_RETURN(ResultFile out, ResultFile::Create(out_));
     const Status status = AnswerAll(*engine, text, out);
     return status.ok() ? out.Finish() : Status(status.code(), status.message() + out.Remains());

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "cli/help_formatter.h"
+#include "cli/option_errors.h"
 #include "cli/option_sources.h"
 #include "cli/output.h"
 #include "cli/version.h"
@@ -111,7 +112,11 @@ CommandLine ParseCommandLine(const std::vector<std::string>& arguments,
   } catch (const CLI::CallForVersion&) {
     return {.command = nullptr, .exit_code = kExitDone, .out = VersionText() + "\n", .error = ""};
   } catch (const CLI::ParseError& error) {
-    return UsageError(std::string(error.what()) + "; see qnext --help");
+    for (const auto& [sub, command] : known) {
+      if (!sub->parsed()) continue;
+      return UsageError(fmt::format("{}; see qnext {} --help", UsageText(error, *sub), sub->get_name()));
+    }
+    return UsageError(UsageText(error, app) + "; see qnext --help");
   }
 }
 

@@ -123,6 +123,41 @@ def synth(suite):
         suite.check("a synth that cannot write names the file and leaves nothing", good, f"{harness.describe(result)}; left: {os.listdir(out)}")
 
 
+def generate(suite):
+    """Ctrl-C ends an answer, and what was said of it is neither lost nor passed for the whole."""
+    run = [suite.qnext, "generate", "--model", harness.TINY, "--prompt", "Count for ever.", "--ignore-eos", "--temperature", "0"]
+    process = subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    first = os.read(process.stdout.fileno(), 1)
+    process.send_signal(signal.SIGINT)
+    out, error = (text.decode() for text in process.communicate(timeout=PATIENCE))
+    out = first.decode() + out
+    words = error.split()
+    good = process.returncode == 130 and error.startswith("qnext: error: interrupted after ") and words[4].isdigit() and error.endswith(" tokens of answer\n")
+    suite.check("Ctrl-C ends generate", good and first != b"", f"exit code {process.returncode}, stderr {error!r}")
+    if good:
+        again = harness.run(suite.qnext, [*run[1:], "--max-tokens", words[4]], timeout=PATIENCE)
+        suite.check("generate: all that was generated is there", again.stdout == out, f"{out!r}, {again.stdout!r}")
+
+    process = subprocess.Popen([*run, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_handler(process)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=PATIENCE)
+    value = json.loads(out) if out else {}
+    good = process.returncode == 130 and value.get("finish_reason") == "cancelled" and f"after {len(value['token_ids'])} tokens" in error
+    suite.check("Ctrl-C ends generate --json with an object", good, f"exit code {process.returncode}, stdout {out[-200:]!r}, stderr {error!r}")
+
+
+def wait_for_handler(process):
+    """Until the program catches SIGINT, which it does once the model is loaded."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with open(f"/proc/{process.pid}/status", encoding="utf-8") as f:
+            caught = next(int(line.split()[1], 16) for line in f if line.startswith("SigCgt:"))
+        if caught >> (signal.SIGINT - 1) & 1:
+            return
+        time.sleep(0.01)
+
+
 def batch(suite):
     """What a batch has answered outlives whatever ends it."""
     for name, number, code in (("Ctrl-C", signal.SIGINT, 130), ("SIGTERM", signal.SIGTERM, -signal.SIGTERM), ("SIGKILL", signal.SIGKILL, -signal.SIGKILL)):
@@ -147,7 +182,7 @@ def batch(suite):
 
 def main():
     suite = harness.Suite(__doc__)
-    for part in (full_disk, interrupts, batch, synth):
+    for part in (full_disk, interrupts, generate, batch, synth):
         part(suite)
     suite.finish()
 
