@@ -630,7 +630,14 @@ class BadInput:
         generate = ["generate", "--model", self.good, "--prompt", "Hello", "--max-tokens", "2"]
         synthetic = ["generate", "--synthetic", "80b-a-4layers", "--prompt", "Hello", "--max-tokens", "1"]
         limited("weights beyond the limit of memory", 1000000, synthetic, ["the weights need", "the address space (ulimit -v) has"])
-        limited("threads beyond the limit of memory", 1000000, [*generate, "--threads", "500"], ["500", "--threads"])
+        limited("threads beyond the limit of memory", 1000000, [*generate, "--threads", "500"], ["--threads: the system does not start 500 threads"])
+        config, out = os.path.join(self.good, "config.json"), os.path.join(self.folder, "no-threads")
+        limited("threads beyond the limit of memory, logits", 1000000, ["logits", "--model", self.good, "--ids", "1", "--out", out, "--threads", "500"],
+                ["--threads: the system does not start 500 threads"])
+        limited("threads beyond the limit of memory, synth", 1000000, ["synth", "--kind", config, "--out", out, "--threads", "500"],
+                ["--threads: the system does not start 500 threads"])
+        limited("threads beyond the limit of memory, bench", 1000000, ["bench", "quick", "--model", self.good, "--out", out, "--threads", "500"],
+                ["--threads: the system does not start 500 threads"])
         limited("threads beyond a small limit of memory", 400000, [*generate, "--threads", "64"], ["64", "--threads"])
         limited("weights, buffers and threads together", 60000, [*generate, "--threads", "2"], [self.good, "bytes", "ulimit -v"], codes=(1,))
         for megabytes in range(24, 400, 16):

@@ -111,6 +111,11 @@ def synth(suite):
         again = harness.run(suite.qnext, ["synth", "--kind", "80b-a-4layers", "--out", out], timeout=PATIENCE)
         suite.check("and is not gone on with in silence", again.returncode == 1 and "is not empty" in again.stderr, harness.describe(again))
 
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        again = harness.run(suite.qnext, ["synth", "--kind", "80b-a", "--out", out], timeout=PATIENCE)
+        seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+        suite.check("and is refused before the work begins", again.returncode == 1 and "is not empty" in again.stderr and seconds < 1, f"{seconds} s; {harness.describe(again)}")
+
         out = os.path.join(parent, "limited")
 
         def limit():  # as a quota would
