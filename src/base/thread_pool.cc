@@ -1,9 +1,11 @@
 #include "base/thread_pool.h"
 
+#include <fmt/core.h>
 #include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 #include "base/check.h"
@@ -50,6 +52,9 @@ ThreadPool::ThreadPool(ThreadPoolOptions options) : options_(std::move(options))
   for (int i = 1; i < options_.threads; ++i) {
     try {
       workers_.emplace_back([this, i] { Worker(i); });
+    } catch (const std::system_error& error) {
+      StopWorkers();
+      throw std::system_error(error.code(), fmt::format("the system does not start {} threads", options_.threads));
     } catch (...) {
       StopWorkers();
       throw;

@@ -27,7 +27,8 @@ struct ThreadPoolOptions {
 // allocation per call.
 class ThreadPool {
  public:
-  // Throws std::system_error where the system starts no more threads; those already started are gone then.
+  // Throws std::system_error, which says how many were wanted, where the system starts no more threads; those already
+  // started are gone then.
   explicit ThreadPool(ThreadPoolOptions options);
   explicit ThreadPool(int threads) : ThreadPool(ThreadPoolOptions{.threads = threads}) {}
   ~ThreadPool();

@@ -165,7 +165,8 @@ std::vector<Region> PlanRegions(const std::vector<Shard>& shards) {
   return regions;
 }
 
-Status CheckFolder(const std::string& folder, int64_t needed) {
+// Makes the folder if there is none.
+Status CheckEmpty(const std::string& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) return Unavailable(fmt::format("{}: cannot be created: {}", folder, error.message()));
@@ -174,6 +175,10 @@ Status CheckFolder(const std::string& folder, int64_t needed) {
   if (entries != std::filesystem::directory_iterator()) {
     return InvalidArgument(fmt::format("{}: is not empty", folder));
   }
+  return Status();
+}
+
+Status CheckRoom(const std::string& folder, int64_t needed) {
   struct statvfs disk = {};
   if (::statvfs(folder.c_str(), &disk) != 0) return Status();  // writing will tell
   const int64_t free = static_cast<int64_t>(disk.f_bavail) * static_cast<int64_t>(disk.f_frsize);
@@ -246,11 +251,12 @@ Status WriteShards(const SyntheticCheckpoint& source, const std::vector<Shard>& 
 Status WriteSynthetic(const SyntheticKind& kind, const std::string& folder, const SyntheticWriteOptions& options,
                       ThreadPool& pool, FunctionRef<void(int64_t done, int64_t total)> progress) {
   QNEXT_ASSIGN_OR_RETURN(const ModelConfig config, SyntheticConfig(kind));
+  QNEXT_RETURN_IF_ERROR(CheckEmpty(folder));  // before the list of all tensors, which takes seconds
   const SyntheticCheckpoint source(config, options.seed);
   const std::vector<Shard> shards = PlanShards(source, options.shard_bytes);
   int64_t needed = 0;
   for (const Shard& shard : shards) needed += shard.bytes();
-  QNEXT_RETURN_IF_ERROR(CheckFolder(folder, needed));
+  QNEXT_RETURN_IF_ERROR(CheckRoom(folder, needed));
 
   Undo undo(folder);
   std::vector<Writer> writers;

@@ -8,6 +8,7 @@
 
 #include "base/json_guard.h"
 #include "cli/command.h"
+#include "cli/interrupt.h"
 #include "cli/model_options.h"
 #include "cli/result_file.h"
 #include "cli/sampling_options.h"
@@ -65,33 +66,43 @@ class BatchCommand : public Command {
 
   Status Check() override {
     QNEXT_RETURN_IF_ERROR(CheckModelFlags(model_));
-    return CheckSamplingFlags(sampling_);
+    QNEXT_RETURN_IF_ERROR(CheckSamplingFlags(sampling_));
+    return CheckApart(
+        out_, {.files = {{"--in", in_}, {"--chat-template", model_.chat_template}, {"--synthetic", model_.synthetic}},
+               .folder = model_.model});
   }
 
   Status Run() override {
     QNEXT_ASSIGN_OR_RETURN(const std::string text, ReadTextInput(in_));
-    QNEXT_ASSIGN_OR_RETURN(ResultFile out, ResultFile::Open(out_, in_, model_.model));
+    QNEXT_RETURN_IF_ERROR(ResultFile::Check(out_));
     QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(model_, /*chats=*/true));
-    std::istringstream lines(text);
-    std::string line;
-    int64_t done = 0;
-    for (int64_t number = 1; std::getline(lines, line); ++number) {
-      if (line.empty()) continue;
-      const Result<std::string> answer = Answer(*engine, line);
-      if (!answer.ok()) {
-        const std::string kept = done > 0 ? fmt::format(" (the {} answers before are in {})", done, out.partial()) : "";
-        return Status(answer.status().code(),
-                      fmt::format("{}: line {}: {}{}", in_, number, answer.status().message(), kept));
-      }
-      // Line by line, so that an interrupted run keeps what it has.
-      QNEXT_RETURN_IF_ERROR(out.WriteLine(*answer));
-      ++done;
-    }
-    return out.Finish();
+    QNEXT_RETURN_IF_ERROR(CheckSampling(sampling_, *engine));
+    QNEXT_ASSIGN_OR_RETURN(ResultFile out, ResultFile::Create(out_));
+    const Status status = AnswerAll(*engine, text, out);
+    return status.ok() ? out.Finish() : Status(status.code(), status.message() + out.Remains());
   }
 
  private:
-  Result<std::string> Answer(Engine& engine, const std::string& line) const {
+  Status AnswerAll(Engine& engine, const std::string& text, ResultFile& out) const {
+    // So that the error can still say where the finished lines are.
+    const InterruptFlag interrupt;
+    const GenerationHooks hooks = {.on_piece = nullptr, .cancelled = [&] { return interrupt.raised(); }};
+    std::istringstream lines(text);
+    std::string line;
+    for (int64_t number = 1; std::getline(lines, line); ++number) {
+      if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+      if (interrupt.raised()) return Cancelled("interrupted");
+      const Result<std::string> answer = Answer(engine, line, hooks);
+      if (answer.status().code() == StatusCode::kCancelled) return answer.status();
+      if (!answer.ok()) {
+        return answer.status().WithContext(fmt::format("{}: line {}", in_ == "-" ? "standard input" : in_, number));
+      }
+      QNEXT_RETURN_IF_ERROR(out.Append(*answer));
+    }
+    return Status();
+  }
+
+  Result<std::string> Answer(Engine& engine, const std::string& line, const GenerationHooks& hooks) const {
     QNEXT_RETURN_IF_ERROR(CheckJsonLimits(line, {}));
     const ordered_json item = ordered_json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!item.is_object()) return InvalidArgument("is not a JSON object");
@@ -128,7 +139,8 @@ class BatchCommand : public Command {
       request.prompt_ids = engine.tokenizer().Encode(prompt);
       request.eos_ids = engine.ChatEosIds();
     }
-    QNEXT_ASSIGN_OR_RETURN(const GenerationResult result, engine.Generate(request));
+    QNEXT_ASSIGN_OR_RETURN(const GenerationResult result, engine.Generate(request, hooks));
+    if (result.finish_reason == FinishReason::kCancelled) return Cancelled("interrupted");
     const ordered_json row = {{"text", result.text},
                               {"token_ids", result.token_ids},
                               {"finish_reason", std::string(FinishReasonName(result.finish_reason))}};

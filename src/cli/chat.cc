@@ -101,8 +101,7 @@ class ChatCommand : public Command {
                                   .stop = options_.sampling.stop,
                                   .ignore_eos = options_.sampling.ignore_eos});
     // Better now than after the first question.
-    QNEXT_RETURN_IF_ERROR(
-        ValidateSampling(ToSamplingParams(options_.sampling, engine->defaults()), engine->tokenizer().vocab_end()));
+    QNEXT_RETURN_IF_ERROR(CheckSampling(options_.sampling, *engine));
     session.SetSystem(options_.system);
 
     const bool terminal = isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0;

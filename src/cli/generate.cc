@@ -6,8 +6,11 @@
 #include <cstdio>
 
 #include "cli/command.h"
+#include "cli/interrupt.h"
 #include "cli/model_options.h"
+#include "cli/option_errors.h"
 #include "cli/output.h"
+#include "cli/prefill_notice.h"
 #include "cli/sampling_options.h"
 #include "cli/text_input.h"
 
@@ -57,6 +60,7 @@ class GenerateCommand : public Command {
 
   Status Run() override {
     QNEXT_ASSIGN_OR_RETURN(const std::string prompt, Prompt());
+    if (prompt.empty()) return InTermsOfSource(InvalidArgument("prompt: is empty"));
     QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(options_.model, /*chats=*/false));
     Request request;
     request.prompt_ids = engine->tokenizer().Encode(prompt);
@@ -68,23 +72,40 @@ class GenerateCommand : public Command {
     request.ignore_eos = options_.sampling.ignore_eos;
 
     TextOutput out(stdout);
-    GenerationHooks hooks;
-    if (!options_.json) hooks.on_piece = [&](const Piece& piece) { return out.Write(piece.text); };
-    QNEXT_ASSIGN_OR_RETURN(const GenerationResult result, engine->Generate(request, hooks));
+    const InterruptFlag interrupt;
+    PrefillNotice notice(stderr, static_cast<int64_t>(request.prompt_ids.size()));
+    const GenerationHooks hooks = {.on_piece =
+                                       [&](const Piece& piece) {
+                                         notice.Stop();
+                                         return options_.json || out.Write(piece.text);
+                                       },
+                                   .cancelled = [&] { return interrupt.raised(); }};
+    const Result<GenerationResult> result = engine->Generate(request, hooks);
+    notice.Stop();
+    if (!result.ok()) return InTermsOfSource(result.status());
     if (options_.json) {
-      out.Write(FormatResultJson(result, engine->tokenizer()));
+      out.Write(FormatResultJson(*result, engine->tokenizer()));
     } else if (isatty(STDOUT_FILENO) != 0) {
       out.Write("\n");  // for the shell's prompt; a pipe gets the text as it is
     }
-    return out.status();
+    QNEXT_RETURN_IF_ERROR(out.status());
+    if (result->finish_reason != FinishReason::kCancelled) return {};
+    return Cancelled(fmt::format("interrupted after {} tokens of answer", result->usage.completion_tokens));
   }
 
  private:
   Result<std::string> Prompt() const {
-    if (options_.prompt) return *options_.prompt;
-    QNEXT_ASSIGN_OR_RETURN(std::string text, ReadTextInput(options_.prompt_file));
-    if (text.empty()) return InvalidArgument(fmt::format("{}: the prompt is empty", options_.prompt_file));
-    return text;
+    return options_.prompt ? *options_.prompt : ReadTextInput(options_.prompt_file);
+  }
+
+  // "prompt: is empty" becomes "--prompt: is empty", or begins with the file.
+  Status InTermsOfSource(const Status& status) const {
+    constexpr std::string_view kField = "prompt: ";
+    if (!status.message().starts_with(kField)) return InOptionTerms(status);
+    const std::string rest = status.message().substr(kField.size());
+    if (options_.prompt) return {status.code(), "--prompt: " + rest};
+    return {status.code(), fmt::format("{}: the prompt {}",
+                                       options_.prompt_file == "-" ? "standard input" : options_.prompt_file, rest)};
   }
 
   GenerateOptions options_;

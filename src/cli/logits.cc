@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/logits_input.h"
 #include "cli/model_options.h"
+#include "cli/option_errors.h"
 #include "cli/safetensors_writer.h"
 #include "engine/model_files.h"
 #include "engine/model_loader.h"
@@ -113,8 +114,9 @@ class LogitsCommand : public Command {
 
     load.model.max_block_tokens = options_.block_tokens;
     load.model.chunked_delta_net = !options_.recurrent;
-    QNEXT_ASSIGN_OR_RETURN(const LoadedLanguageModel loaded,
-                           LoadLanguageModel(load, config, {.context = tokens, .vocab_end = 0}, nullptr));
+    const Result<LoadedLanguageModel> loaded =
+        LoadLanguageModel(load, config, {.context = tokens, .vocab_end = 0}, nullptr);
+    if (!loaded.ok()) return InOptionTerms(loaded.status());
     Outputs out(config, tokens);
     const ForwardOutputs outputs{.logits = out.logits.data(),
                                  .logit_rows = tokens,
@@ -123,7 +125,7 @@ class LogitsCommand : public Command {
                                  .expert_weights = out.expert_weights.data(),
                                  .forced_experts = forced_experts.empty() ? nullptr : forced_experts.data(),
                                  .forced_inputs = forced_inputs.empty() ? nullptr : forced_inputs.data()};
-    QNEXT_RETURN_IF_ERROR(loaded.model->ForwardAll(ids, outputs));
+    QNEXT_RETURN_IF_ERROR(loaded->model->ForwardAll(ids, outputs));
     return WriteSafetensors(options_.out, out.Tensors());
   }
 

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "checkpoint/synthetic.h"
 #include "cli/load_progress.h"
+#include "cli/option_errors.h"
 #include "cli/output.h"
 #include "cli/plan_case.h"
 #include "engine/device.h"
@@ -212,11 +213,12 @@ Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags) {
 Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chats) {
   QNEXT_ASSIGN_OR_RETURN(ModelLoadOptions load, ToLoadOptions(flags));
   LoadProgressPrinter progress(stderr, flags.synthetic.empty() ? "loading" : "generating weights");
-  QNEXT_ASSIGN_OR_RETURN(
-      std::unique_ptr<Engine> engine,
+  Result<std::unique_ptr<Engine>> loaded =
       Engine::Load({.load = std::move(load), .context = flags.ctx, .chat_template_path = flags.chat_template},
-                   [&](const LoadProgress& now) { progress.Update(now); }));
+                   [&](const LoadProgress& now) { progress.Update(now); });
   progress.Finish();
+  if (!loaded.ok()) return InOptionTerms(loaded.status());
+  std::unique_ptr<Engine> engine = *std::move(loaded);
   if (!engine->info().fallback.empty()) {
     fmt::print(stderr, "qnext: running on the CPU: {}\n", OneLine(engine->info().fallback));
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "cli/option_errors.h"
 #include "cli/toml_reader.h"
 
 namespace qnext {
@@ -16,13 +17,16 @@ namespace {
 
 constexpr int64_t kMaxFileBytes = int64_t{1} << 20;
 
-// Sets an option that has no value yet; the library checks and converts as it does for the command line.
-Status SetOption(CLI::Option& option, const std::vector<std::string>& values, const std::string& source) {
+// Sets an option that has no value yet; the library checks and converts as it does for the command line. An error
+// begins with `source`, which stands for the option's name.
+Status SetOption(CLI::App& command, CLI::Option& option, const std::vector<std::string>& values,
+                 const std::string& source) {
   try {
     for (const std::string& value : values) option.add_result(value);
     option.run_callback();
   } catch (const CLI::Error& error) {
-    return InvalidArgument(fmt::format("{}: {}", source, error.what()));
+    const std::string text = UsageText(error, command), name = "--" + option.get_lnames().front() + ": ";
+    return InvalidArgument(source + ": " + (text.starts_with(name) ? text.substr(name.size()) : text));
   }
   return {};
 }
@@ -51,7 +55,7 @@ Status FillFromEnvironment(CLI::App& command, const Environment& environment) {
     const std::string name = EnvironmentName(option->get_lnames().front());
     // An empty variable is none, as elsewhere.
     if (const std::optional<std::string> value = environment(name); value && !value->empty()) {
-      QNEXT_RETURN_IF_ERROR(SetOption(*option, {*value}, name));
+      QNEXT_RETURN_IF_ERROR(SetOption(command, *option, {*value}, name));
     }
   }
   return {};
@@ -82,7 +86,7 @@ Status FillFromFile(CLI::App& program, CLI::App& command, const std::string& pat
     if (!item.table.empty() && item.table != command.get_name()) continue;
     CLI::Option* option = FindOption(command, item.key);
     if (option == nullptr || option->count() > 0) continue;
-    QNEXT_RETURN_IF_ERROR(SetOption(*option, item.values, source));
+    QNEXT_RETURN_IF_ERROR(SetOption(command, *option, item.values, source));
   }
   return {};
 }

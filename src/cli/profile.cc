@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/model_options.h"
+#include "cli/option_errors.h"
 #include "cli/output.h"
 #include "engine/model_files.h"
 #include "engine/model_loader.h"
@@ -98,14 +99,14 @@ class ProfileCommand : public Command {
     QNEXT_ASSIGN_OR_RETURN(ModelLoadOptions load, ToLoadOptions(options_.model));
     load.device = Device::kCuda;  // nothing else can do it: say why instead of falling back
     QNEXT_ASSIGN_OR_RETURN(const ModelConfig config, LoadConfig(load));
-    QNEXT_ASSIGN_OR_RETURN(
-        const LoadedLanguageModel loaded,
-        LoadLanguageModel(load, config, {.context = options_.context + kStepsOfAMeasurement, .vocab_end = 0}, nullptr));
-    QNEXT_ASSIGN_OR_RETURN(const StepTimes times, loaded.model->Profile(options_.context));
+    const Result<LoadedLanguageModel> loaded =
+        LoadLanguageModel(load, config, {.context = options_.context + kStepsOfAMeasurement, .vocab_end = 0}, nullptr);
+    if (!loaded.ok()) return InOptionTerms(loaded.status());
+    QNEXT_ASSIGN_OR_RETURN(const StepTimes times, loaded->model->Profile(options_.context));
     TextOutput out(stdout);
-    out.Write(FormatTable(times, loaded.info.gpu));
+    out.Write(FormatTable(times, loaded->info.gpu));
     QNEXT_RETURN_IF_ERROR(out.status());
-    return options_.json_file.empty() ? Status() : WriteJson(options_.json_file, ToJson(times, loaded.info));
+    return options_.json_file.empty() ? Status() : WriteJson(options_.json_file, ToJson(times, loaded->info));
   }
 
  private:

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "cli/help_formatter.h"
+#include "cli/option_errors.h"
 #include "cli/option_sources.h"
 #include "cli/output.h"
 #include "cli/version.h"
@@ -22,7 +23,7 @@ namespace {
 constexpr char kFooter[] =
     "Options can also come from the environment (QNEXT_TOP_K for --top-k) and from --config-file;\n"
     "the command line wins over the environment, and the environment over the file.\n"
-    "Exit codes: 0 done, 1 failed, 2 bad usage.\n";
+    "Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted (Ctrl-C).\n";
 
 // Numbers as people write them. The library's own conversion saturates, takes empty text for "not given", and reads 010
 // as octal; a number that means something else than it says is an error instead. `kind` is the option's type name.
@@ -111,7 +112,11 @@ CommandLine ParseCommandLine(const std::vector<std::string>& arguments,
   } catch (const CLI::CallForVersion&) {
     return {.command = nullptr, .exit_code = kExitDone, .out = VersionText() + "\n", .error = ""};
   } catch (const CLI::ParseError& error) {
-    return UsageError(std::string(error.what()) + "; see qnext --help");
+    for (const auto& [sub, command] : known) {
+      if (!sub->parsed()) continue;
+      return UsageError(fmt::format("{}; see qnext {} --help", UsageText(error, *sub), sub->get_name()));
+    }
+    return UsageError(UsageText(error, app) + "; see qnext --help");
   }
 }
 
@@ -125,6 +130,7 @@ int RunProgram(const std::vector<std::string>& arguments, const Environment& env
       // What a command printed may still be on its way.
       if (status.ok()) status = TextOutput(stdout).Flush();
       if (!status.ok()) report(status.message());
+      if (status.code() == StatusCode::kCancelled) return kExitInterrupted;
       return status.ok() ? kExitDone : kExitFailed;
     }
     TextOutput out(stdout);

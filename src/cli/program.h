@@ -17,6 +17,7 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 constexpr int kExitDone = 0;
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
+constexpr int kExitInterrupted = 130;  // 128 + SIGINT, as shells have it; the status is kCancelled
 
 struct CommandLine {
   Command* command = nullptr;  // null: nothing to run, `exit_code` and the texts say why

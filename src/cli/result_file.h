@@ -1,43 +1,55 @@
-// ResultFile: lines of results that take long to make, so that nothing finished is lost and nothing else is
-// overwritten.
+// The file that a long command writes line by line: complete under its name, or unfinished under another.
 #pragma once
 
+#include <cstdint>
 #include <cstdio>
-#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/status.h"
 
 namespace qnext {
 
-// A regular file is written beside its name, as PATH.partial, and takes its name when it is complete: until then a file
-// that was there stays as it was. Pipes and devices are written as they are; "-" is standard output.
+// What must not be overwritten: files named by options ({"--in", path}), and a folder with everything in it.
+struct KeptFiles {
+  std::vector<std::pair<std::string, std::string>> files;
+  std::string folder;  // empty: none
+};
+
+// Whether writing `path` would destroy one of those, under whatever name (links, other spellings). Devices, pipes and
+// "-" destroy nothing.
+Status CheckApart(const std::string& path, const KeptFiles& kept);
+
+// Lines go to PATH.partial, which becomes PATH when all are there: until then PATH stays as it was, and whatever ends
+// the program leaves the finished lines. "-" is stdout; a device or a pipe is written as it is.
 class ResultFile {
  public:
-  // Refuses, without touching anything: a path that is `input` (under any name) or lies in `folder` (empty: none), a
-  // directory, and what cannot be created, with the reason.
-  static Result<ResultFile> Open(const std::string& path, const std::string& input, const std::string& folder);
+  // Whether Create would succeed. Leaves nothing behind, so that it can be asked before the model is loaded.
+  static Status Check(const std::string& path);
+  static Result<ResultFile> Create(const std::string& path);
+  ResultFile(ResultFile&& other) noexcept;
+  ResultFile& operator=(ResultFile&& other) = delete;
+  ResultFile(const ResultFile&) = delete;
+  ResultFile& operator=(const ResultFile&) = delete;
+  // Without Finish, lines stay in the unfinished file; one without lines is removed.
+  ~ResultFile();
 
-  // The line and an end of line, flushed. An error says where the finished lines are.
-  Status WriteLine(std::string_view line);
-  // Complete: the file gets its name.
+  // Adds a line and hands it to the system.
+  Status Append(std::string_view line);
   Status Finish();
-  // Where finished lines are while the file is not complete: "PATH.partial".
-  const std::string& partial() const { return partial_; }
+
+  // "; 3 finished lines are in PATH.partial", or nothing: for the message of what went wrong.
+  std::string Remains() const;
 
  private:
-  struct Close {
-    void operator()(std::FILE* file) const {
-      if (file != stdout) std::fclose(file);
-    }
-  };
+  ResultFile(std::string path, std::string part, std::FILE* file);
 
-  ResultFile(std::string path, std::string partial, std::FILE* file)
-      : path_(std::move(path)), partial_(std::move(partial)), file_(file) {}
-
-  std::string path_, partial_;  // the same where there is no renaming
-  std::unique_ptr<std::FILE, Close> file_;
+  std::string path_;
+  std::string part_;  // empty: written as it is
+  std::FILE* file_;
+  int64_t lines_ = 0;
 };
 
 }  // namespace qnext

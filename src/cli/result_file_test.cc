@@ -1,98 +1,108 @@
 #include "cli/result_file.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
-#include "cli/text_input.h"
+#include "base/file.h"
 
 namespace qnext {
 namespace {
 
+namespace fs = std::filesystem;
+
 class ResultFileTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("qnext-result-file-" + std::to_string(::getpid()));
-    std::filesystem::create_directories(folder_ / "model");
+    folder_ = ::testing::TempDir() + "qnext_result_file_test";
+    fs::remove_all(folder_);
+    fs::create_directories(folder_ + "/model");
+    Write("in", "question");
+    Write("model/config.json", "{}");
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
+  void TearDown() override { fs::remove_all(folder_); }
 
-  std::string Path(const std::string& name) const { return (folder_ / name).string(); }
-  void Put(const std::string& name, const std::string& text) const { std::ofstream(folder_ / name) << text; }
-  std::string Get(const std::string& name) const {
-    std::ostringstream text;
-    text << std::ifstream(folder_ / name).rdbuf();
-    return text.str();
+  std::string At(const std::string& name) const { return folder_ + "/" + name; }
+  void Write(const std::string& name, const std::string& text) const { std::ofstream(At(name)) << text; }
+  std::string Read(const std::string& name) const { return ReadFileToString(At(name)).value(); }
+  std::string Apart(const std::string& path) const {
+    return CheckApart(path, {.files = {{"--in", At("in")}}, .folder = At("model")}).message();
   }
 
-  std::filesystem::path folder_;
+  std::string folder_;
 };
 
-TEST_F(ResultFileTest, TakesItsNameWhenComplete) {
-  Put("out", "before\n");
-  ResultFile file = ResultFile::Open(Path("out"), Path("in"), Path("model")).value();
-  ASSERT_TRUE(file.WriteLine("one").ok());
-  EXPECT_EQ(Get("out"), "before\n");
-  EXPECT_EQ(Get("out.partial"), "one\n");
-  ASSERT_TRUE(file.WriteLine("two").ok());
-  ASSERT_TRUE(file.Finish().ok());
-  EXPECT_EQ(Get("out"), "one\ntwo\n");
-  EXPECT_FALSE(std::filesystem::exists(Path("out.partial")));
+TEST_F(ResultFileTest, NoNameOfWhatIsReadIsWritten) {
+  fs::create_symlink(At("in"), At("soft"));
+  fs::create_hard_link(At("in"), At("hard"));
+  for (const std::string name : {"in", "soft", "hard", "model/../in"}) {
+    EXPECT_EQ(Apart(At(name)), "--out: " + At(name) + " is the input of --in too; it would be lost");
+  }
+  EXPECT_EQ(Apart(At("other")), "");
+  EXPECT_EQ(Apart("-"), "");
+  EXPECT_EQ(Apart("/dev/null"), "");
 }
 
-TEST_F(ResultFileTest, WhatIsNotFinishedStays) {
+TEST_F(ResultFileTest, NothingIsWrittenIntoTheCheckpoint) {
+  fs::create_directory_symlink(At("model"), At("alias"));
+  Write("blob", "weights");
+  fs::create_symlink(At("blob"), At("model/shard"));  // as in Hugging Face's cache
+  fs::create_hard_link(At("model/config.json"), At("hard"));
+  for (const std::string name : {"model/config.json", "model/new", "alias/new", "model/../model/new", "blob", "hard"}) {
+    EXPECT_EQ(Apart(At(name)).rfind("--out: " + At(name) + " is in the checkpoint's folder " + At("model"), 0), 0u)
+        << name;
+  }
+  EXPECT_EQ(Apart(At("model-2")), "");
+  EXPECT_EQ(Apart(At("nowhere/new")), "");
+}
+
+TEST_F(ResultFileTest, TheOldFileStaysUntilTheNewOneIsComplete) {
+  Write("out", "old");
+  fs::permissions(At("out"), fs::perms(0640));
+  fs::create_symlink("out", At("link"));
+  ASSERT_TRUE(ResultFile::Check(At("link")).ok());
   {
-    ResultFile file = ResultFile::Open(Path("out"), Path("in"), "").value();
-    ASSERT_TRUE(file.WriteLine("one").ok());
+    Result<ResultFile> file = ResultFile::Create(At("link"));
+    ASSERT_TRUE(file.ok()) << file.status().message();
+    ASSERT_TRUE(file->Append("a").ok());
+    EXPECT_EQ(Read("out"), "old");
+    EXPECT_EQ(Read("out.partial"), "a\n");
+    ASSERT_TRUE(file->Append("b").ok());
+    ASSERT_TRUE(file->Finish().ok());
+    EXPECT_EQ(file->Remains(), "");
   }
-  EXPECT_FALSE(std::filesystem::exists(Path("out")));
-  EXPECT_EQ(Get("out.partial"), "one\n");
+  EXPECT_EQ(Read("out"), "a\nb\n");
+  EXPECT_TRUE(fs::is_symlink(At("link")));
+  EXPECT_EQ(fs::status(At("out")).permissions(), fs::perms(0640));
+  EXPECT_FALSE(fs::exists(At("out.partial")));
 }
 
-TEST_F(ResultFileTest, NeverTheInputNorTheCheckpoint) {
-  Put("in", "question\n");
-  Put("model/config.json", "{}");
-  std::filesystem::create_hard_link(Path("in"), Path("hard"));
-  std::filesystem::create_symlink(Path("in"), Path("soft"));
-  std::filesystem::create_symlink(Path("model/config.json"), Path("config"));
-  std::filesystem::create_directory_symlink(Path("model"), Path("link"));
-  for (const char* name : {"in", "hard", "soft", "model/config.json", "model/new", "config", "link/new", "model"}) {
-    const Result<ResultFile> file = ResultFile::Open(Path(name), Path("in"), Path("link"));
-    ASSERT_FALSE(file.ok()) << name;
-    EXPECT_EQ(file.status().message().rfind(Path(name) + ": ", 0), 0u) << file.status().message();
+TEST_F(ResultFileTest, FinishedLinesOutliveAFailure) {
+  for (int lines = 0; lines < 2; ++lines) {
+    Result<ResultFile> file = ResultFile::Create(At("out"));
+    ASSERT_TRUE(file.ok()) << file.status().message();
+    if (lines == 0) continue;  // leaves nothing, or the next could not be created
+    ASSERT_TRUE(file->Append("a").ok());
+    EXPECT_EQ(file->Remains(), "; 1 finished line is in " + At("out.partial"));
   }
-  EXPECT_EQ(Get("in"), "question\n");
-  EXPECT_EQ(Get("model/config.json"), "{}");
-  EXPECT_TRUE(std::filesystem::is_empty(folder_ / "model") == false);
+  EXPECT_EQ(Read("out.partial"), "a\n");
+  EXPECT_FALSE(fs::exists(At("out")));
+  const Status again = ResultFile::Check(At("out"));
+  EXPECT_EQ(again.message().rfind(At("out.partial") + ": is left from a run that did not end", 0), 0u)
+      << again.message();
 }
 
-TEST_F(ResultFileTest, SaysWhyItCannotBeCreated) {
-  const Result<ResultFile> file = ResultFile::Open(Path("no/such/out"), Path("in"), "");
-  ASSERT_FALSE(file.ok());
-  EXPECT_NE(file.status().message().find("No such file or directory"), std::string::npos) << file.status().message();
-}
-
-TEST_F(ResultFileTest, DevicesAreWrittenAsTheyAre) {
-  ResultFile file = ResultFile::Open("/dev/null", Path("in"), "").value();
-  EXPECT_TRUE(file.WriteLine("one").ok());
-  EXPECT_TRUE(file.Finish().ok());
-}
-
-TEST_F(ResultFileTest, TextInputReadsFilesAndPipes) {
-  Put("text", "hello");
-  EXPECT_EQ(ReadTextInput(Path("text")).value(), "hello");
-  int ends[2];
-  ASSERT_EQ(::pipe(ends), 0);
-  ASSERT_EQ(::write(ends[1], "piped", 5), 5);
-  ::close(ends[1]);
-  EXPECT_EQ(ReadTextInput("/dev/fd/" + std::to_string(ends[0])).value(), "piped");
-  ::close(ends[0]);
-  EXPECT_FALSE(ReadTextInput(Path("text"), 4).ok());
-  EXPECT_NE(ReadTextInput(Path("model")).status().message().find("is a directory"), std::string::npos);
-  EXPECT_NE(ReadTextInput(Path("none")).status().message().find("No such file"), std::string::npos);
+TEST_F(ResultFileTest, SaysWhyAPlaceCannotBeWritten) {
+  EXPECT_EQ(ResultFile::Check(At("no/such")).message(),
+            At("no/such") + ": cannot be created: No such file or directory");
+  EXPECT_EQ(ResultFile::Check(At("in/below")).message(), At("in/below") + ": cannot be created: Not a directory");
+  EXPECT_EQ(ResultFile::Check(At("model")).message(), At("model") + ": is a directory");
+  Result<ResultFile> full = ResultFile::Create("/dev/full");
+  ASSERT_TRUE(full.ok());
+  EXPECT_EQ(full->Append("a").message(), "/dev/full: cannot be written: No space left on device");
+  EXPECT_TRUE(fs::exists("/dev/full"));
 }
 
 }  // namespace

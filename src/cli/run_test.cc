@@ -56,7 +56,7 @@ TEST_F(RunTest, ErrorsAreOneLineAndExitCode1) {
   EXPECT_EQ(missing.error.find('\n'), missing.error.size() - 1);
   const Outcome empty = RunQnext({"generate", "--model", TinyFolder(), "--device", "cpu", "--prompt", ""});
   EXPECT_EQ(empty.exit_code, kExitFailed);
-  EXPECT_EQ(empty.error, "qnext: error: prompt: is empty\n");
+  EXPECT_EQ(empty.error, "qnext: error: --prompt: is empty\n");
   EXPECT_EQ(RunQnext({"generate"}).exit_code, kExitUsage);
 }
 

@@ -8,6 +8,8 @@
 #include <limits>
 #include <map>
 
+#include "cli/option_errors.h"
+
 namespace qnext {
 namespace {
 
@@ -79,12 +81,16 @@ Status CheckSamplingFlags(const SamplingFlags& flags) {
   std::map<int32_t, float> biases;
   for (const std::string& text : flags.logit_bias) QNEXT_RETURN_IF_ERROR(AddBias(text, biases));
   if (flags.max_tokens && *flags.max_tokens < 1) {
-    return InvalidArgument(fmt::format("max_tokens: must be at least 1, not {}", *flags.max_tokens));
+    return InvalidArgument(fmt::format("--max-tokens: must be at least 1, not {}", *flags.max_tokens));
   }
   for (const std::string& stop : flags.stop) {
-    if (stop.empty()) return InvalidArgument("stop: a stop string must not be empty");
+    if (stop.empty()) return InvalidArgument("--stop: a stop string must not be empty");
   }
-  return ValidateSampling(ToSamplingParams(flags, {}), std::numeric_limits<int32_t>::max());
+  return InOptionTerms(ValidateSampling(ToSamplingParams(flags, {}), std::numeric_limits<int32_t>::max()));
+}
+
+Status CheckSampling(const SamplingFlags& flags, const Engine& engine) {
+  return InOptionTerms(ValidateSampling(ToSamplingParams(flags, engine.defaults()), engine.tokenizer().vocab_end()));
 }
 
 SamplingParams ToSamplingParams(const SamplingFlags& flags, const GenerationDefaults& defaults) {

@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "config/model_config.h"
+#include "engine/engine.h"
 #include "engine/sampling_params.h"
 
 namespace CLI {
@@ -31,6 +32,9 @@ void AddSamplingOptions(CLI::App& app, SamplingFlags& flags);
 
 // Everything about the flags that needs no checkpoint.
 Status CheckSamplingFlags(const SamplingFlags& flags);
+
+// The rest: token ids, and what the checkpoint's defaults and the flags make together.
+Status CheckSampling(const SamplingFlags& flags, const Engine& engine);
 
 // The command line over the checkpoint's defaults; `do_sample: false` there means greedy unless --temperature is given.
 // The flags have passed CheckSamplingFlags. What the file says may still be out of range: the engine refuses it.

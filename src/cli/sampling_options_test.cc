@@ -58,16 +58,16 @@ TEST(SamplingOptionsTest, BiasesAreIdEqualsNumber) {
     EXPECT_EQ(CheckSamplingFlags(flags).message().rfind("--logit-bias: ", 0), 0u) << bad;
   }
   flags.logit_bias = {"7=101"};
-  EXPECT_EQ(CheckSamplingFlags(flags).message(), "logit_bias: the bias of token 7 must be in [-100, 100], not 101");
+  EXPECT_EQ(CheckSamplingFlags(flags).message(), "--logit-bias: the bias of token 7 must be in [-100, 100], not 101");
 }
 
 TEST(SamplingOptionsTest, RangesAreCheckedBeforeLoading) {
   SamplingFlags flags;
   flags.min_p = 2;
-  EXPECT_EQ(CheckSamplingFlags(flags).message(), "min_p: must be in [0, 1], not 2");
+  EXPECT_EQ(CheckSamplingFlags(flags).message(), "--min-p: must be in [0, 1], not 2");
   flags = {};
   flags.stop = {""};
-  EXPECT_EQ(CheckSamplingFlags(flags).message(), "stop: a stop string must not be empty");
+  EXPECT_EQ(CheckSamplingFlags(flags).message(), "--stop: a stop string must not be empty");
 }
 
 }  // namespace

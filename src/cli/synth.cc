@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <system_error>
 
 #include "base/bytes.h"
 #include "checkpoint/synthetic.h"
@@ -48,7 +49,16 @@ class SynthCommand : public Command {
     QNEXT_ASSIGN_OR_RETURN(const SyntheticKind kind, FindSyntheticKind(kind_));
     QNEXT_ASSIGN_OR_RETURN(const CpuTopology topology, DetectCpuTopology());
     QNEXT_ASSIGN_OR_RETURN(const int64_t shard_bytes, ParseByteSize(shard_size_));
-    ThreadPool pool(threads_ > 0 ? threads_ : static_cast<int>(topology.cores.size()));
+    try {
+      ThreadPool pool(threads_ > 0 ? threads_ : static_cast<int>(topology.cores.size()));
+      return Write(kind, shard_bytes, pool);
+    } catch (const std::system_error& error) {
+      return ResourceExhausted(fmt::format("--threads: {}", error.what()));
+    }
+  }
+
+ private:
+  Status Write(const SyntheticKind& kind, int64_t shard_bytes, ThreadPool& pool) {
     const auto start = std::chrono::steady_clock::now();
     int64_t bytes = 0;
     {
@@ -65,7 +75,6 @@ class SynthCommand : public Command {
     return {};
   }
 
- private:
   std::string kind_;
   std::string out_;
   std::string shard_size_ = "4GiB";

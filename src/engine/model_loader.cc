@@ -184,8 +184,8 @@ Result<LoadedLanguageModel> LoadLanguageModel(const ModelLoadOptions& options, c
   } catch (const std::bad_alloc&) {
     return OutOfMemory(options, config);
   } catch (const std::system_error& error) {
-    return ResourceExhausted(fmt::format("threads: the system does not start {} (--threads): {}",
-                                         options.threads.threads, error.code().message()));
+    return ResourceExhausted(fmt::format("threads: the system does not start {} threads: {}", options.threads.threads,
+                                         error.code().message()));
   }
 }
 

@@ -563,19 +563,7 @@ class BadInput:
             with open(path, "w", encoding="utf-8") as f:
                 f.write(line + "\n")
             self.expect(f"batch: {name}", ["batch", "--model", self.good, "--in", path, "--out", out], [path, named])
-        with open(path, "w", encoding="utf-8") as f:
-            f.write('{"prompt": "a", "max_tokens": 1}\n')
-        twin = os.path.join(self.folder, "twin")
-        shutil.copytree(self.good, twin)
-        hard, soft, config = os.path.join(self.folder, "hard.jsonl"), os.path.join(self.folder, "soft.jsonl"), os.path.join(twin, "config.json")
-        os.link(path, hard)
-        os.symlink(path, soft)
-        for name, to, says in (("the input", path, "input"), ("a link to the input", hard, "input"), ("a symbolic link to it", soft, "input"),
-                               ("a file of the checkpoint", config, "checkpoint's folder"), ("a new file there", os.path.join(twin, "new"), "checkpoint's folder"),
-                               ("a missing folder", os.path.join(self.folder, "no", "out"), "No such file or directory"), ("a folder", self.folder, "is a directory")):
-            self.expect(f"batch: --out is {name}", ["batch", "--model", twin, "--in", path, "--out", to], [to, says])
-        with open(path, encoding="utf-8") as f, open(config, encoding="utf-8") as g:
-            self.suite.check("batch: nothing overwritten", "max_tokens" in f.read() and "num_experts" in g.read(), "")
+        self.batch_output(path)
         piped = harness.run(self.suite.qnext, ["batch", "--model", self.good, "--in", "-", "--out", "-"], '{"prompt": "a", "max_tokens": 1}\n', TIMEOUT)
         self.suite.check("batch: from stdin to stdout", piped.returncode == 0 and '"finish_reason":"length"' in piped.stdout, harness.describe(piped))
         shell = 'exec "$0" generate --model "$1" --max-tokens 1 --temperature 0 --prompt-file <(printf hello)'
@@ -593,6 +581,36 @@ class BadInput:
         with open(deep, "w", encoding="utf-8") as f:
             f.write("[" * 100000)
         self.expect("logits: deep ids", ["logits", "--model", self.good, "--ids-file", deep, "--out", os.path.join(self.folder, "x.safetensors")], [deep])
+
+    def batch_output(self, path):
+        """--out destroys neither what is read nor what was answered before, and says why a place cannot be written."""
+        good, bad = json.dumps({"prompt": "a", "max_tokens": 1}), '{"prompt": 7}'
+        text = f"{good}\n{good}\n{bad}\n"
+        twin, blobs = os.path.join(self.folder, "twin"), os.path.join(self.folder, "blobs")
+        shutil.copytree(self.good, blobs)
+        os.mkdir(twin)
+        for name in os.listdir(blobs):  # as in Hugging Face's cache
+            os.symlink(os.path.join("..", "blobs", name), os.path.join(twin, name))
+        hard, soft, out, config = (os.path.join(self.folder, name) for name in ("hard.jsonl", "soft.jsonl", "out.jsonl", os.path.join("twin", "config.json")))
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        os.link(path, hard)
+        os.symlink(path, soft)
+        batch = ["batch", "--model", twin, "--in", path, "--out"]
+        for name, to, says in (("the input", path, "input"), ("a link to the input", hard, "input"), ("a symbolic link to it", soft, "input"),
+                               ("a file of the checkpoint", config, "checkpoint's folder"), ("what it links to", os.path.join(blobs, "config.json"), "checkpoint's folder"),
+                               ("a new file there", os.path.join(twin, "new"), "checkpoint's folder")):
+            self.expect(f"batch: --out is {name}", [*batch, to], ["--out: " + to, says], codes=(2,))
+        for name, to, says in (("a missing folder", os.path.join(self.folder, "no", "out"), "No such file or directory"), ("a folder", self.folder, "is a directory"),
+                               ("a full disk", "/dev/full", "No space left on device")):
+            self.expect(f"batch: --out is {name}", [*batch, to], [to, says])
+        with open(path, encoding="utf-8") as f, open(config, encoding="utf-8") as g:
+            self.suite.check("batch: nothing overwritten", f.read() == text and "num_experts" in g.read() and "new" not in os.listdir(twin), "")
+        self.expect("batch: third line wrong", [*batch, out], ["line 3: prompt", f"2 finished lines are in {out}.partial"])
+        self.expect("batch: lines of an earlier run", [*batch, out], [f"{out}.partial: is left from a run that did not end"])
+        self.expect("batch: lines of an earlier run as --in", ["batch", "--model", twin, "--in", out + ".partial", "--out", out], [f"{out}.partial: is left"])
+        with open(out + ".partial", encoding="utf-8") as f:
+            self.suite.check("batch: finished lines stay", len(f.readlines()) == 2 and not os.path.exists(out), "")
 
     def limits(self):
         """Too little memory and too few threads: an error, at whatever point it strikes. Sanitizers need more address space than any limit."""
@@ -612,7 +630,14 @@ class BadInput:
         generate = ["generate", "--model", self.good, "--prompt", "Hello", "--max-tokens", "2"]
         synthetic = ["generate", "--synthetic", "80b-a-4layers", "--prompt", "Hello", "--max-tokens", "1"]
         limited("weights beyond the limit of memory", 1000000, synthetic, ["the weights need", "the address space (ulimit -v) has"])
-        limited("threads beyond the limit of memory", 1000000, [*generate, "--threads", "500"], ["500", "--threads"])
+        limited("threads beyond the limit of memory", 1000000, [*generate, "--threads", "500"], ["--threads: the system does not start 500 threads"])
+        config, out = os.path.join(self.good, "config.json"), os.path.join(self.folder, "no-threads")
+        limited("threads beyond the limit of memory, logits", 1000000, ["logits", "--model", self.good, "--ids", "1", "--out", out, "--threads", "500"],
+                ["--threads: the system does not start 500 threads"])
+        limited("threads beyond the limit of memory, synth", 1000000, ["synth", "--kind", config, "--out", out, "--threads", "500"],
+                ["--threads: the system does not start 500 threads"])
+        limited("threads beyond the limit of memory, bench", 1000000, ["bench", "quick", "--model", self.good, "--out", out, "--threads", "500"],
+                ["--threads: the system does not start 500 threads"])
         limited("threads beyond a small limit of memory", 400000, [*generate, "--threads", "64"], ["64", "--threads"])
         limited("weights, buffers and threads together", 60000, [*generate, "--threads", "2"], [self.good, "bytes", "ulimit -v"], codes=(1,))
         for megabytes in range(24, 400, 16):

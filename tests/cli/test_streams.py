@@ -1,4 +1,5 @@
 """What stands at the ends of the program: full disks, pipes that nobody writes to, signals."""
+import json
 import os
 import resource
 import signal
@@ -70,7 +71,7 @@ def interrupts(suite):
     chat.wait_until_idle()
     chat.process.send_signal(signal.SIGINT)
     code, out, error, seconds = chat.end()
-    suite.check("Ctrl-C ends a chat that waits for a pipe", code == 1 and out == "" and error == "qnext: error: interrupted\n",
+    suite.check("Ctrl-C ends a chat that waits for a pipe", code == 130 and out == "" and error == "qnext: error: interrupted\n",
                 f"exit code {code} after {seconds:.1f} s, stdout {out!r}, stderr {error!r}")
 
     chat = Chat(suite)
@@ -78,7 +79,7 @@ def interrupts(suite):
     first = chat.process.stdout.read(1)
     chat.process.send_signal(signal.SIGINT)
     code, out, error, seconds = chat.end()
-    good = first != b"" and code == 1 and out.endswith("\n") and error == "(stopped)\nqnext: error: interrupted\n"
+    good = first != b"" and code == 130 and out.endswith("\n") and error == "(stopped)\nqnext: error: interrupted\n"
     suite.check("Ctrl-C ends an answer into a pipe, and the chat with it", good, f"exit code {code} after {seconds:.1f} s, stdout ends {out[-20:]!r}, stderr {error!r}")
 
     chat = Chat(suite)
@@ -110,6 +111,11 @@ def synth(suite):
         again = harness.run(suite.qnext, ["synth", "--kind", "80b-a-4layers", "--out", out], timeout=PATIENCE)
         suite.check("and is not gone on with in silence", again.returncode == 1 and "is not empty" in again.stderr, harness.describe(again))
 
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        again = harness.run(suite.qnext, ["synth", "--kind", "80b-a", "--out", out], timeout=PATIENCE)
+        seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+        suite.check("and is refused before the work begins", again.returncode == 1 and "is not empty" in again.stderr and seconds < 1, f"{seconds} s; {harness.describe(again)}")
+
         out = os.path.join(parent, "limited")
 
         def limit():  # as a quota would
@@ -122,9 +128,66 @@ def synth(suite):
         suite.check("a synth that cannot write names the file and leaves nothing", good, f"{harness.describe(result)}; left: {os.listdir(out)}")
 
 
+def generate(suite):
+    """Ctrl-C ends an answer, and what was said of it is neither lost nor passed for the whole."""
+    run = [suite.qnext, "generate", "--model", harness.TINY, "--prompt", "Count for ever.", "--ignore-eos", "--temperature", "0"]
+    process = subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    first = os.read(process.stdout.fileno(), 1)
+    process.send_signal(signal.SIGINT)
+    out, error = (text.decode() for text in process.communicate(timeout=PATIENCE))
+    out = first.decode() + out
+    words = error.split()
+    good = process.returncode == 130 and error.startswith("qnext: error: interrupted after ") and words[4].isdigit() and error.endswith(" tokens of answer\n")
+    suite.check("Ctrl-C ends generate", good and first != b"", f"exit code {process.returncode}, stderr {error!r}")
+    if good:
+        again = harness.run(suite.qnext, [*run[1:], "--max-tokens", words[4]], timeout=PATIENCE)
+        suite.check("generate: all that was generated is there", again.stdout == out, f"{out!r}, {again.stdout!r}")
+
+    process = subprocess.Popen([*run, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_handler(process)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=PATIENCE)
+    value = json.loads(out) if out else {}
+    good = process.returncode == 130 and value.get("finish_reason") == "cancelled" and f"after {len(value['token_ids'])} tokens" in error
+    suite.check("Ctrl-C ends generate --json with an object", good, f"exit code {process.returncode}, stdout {out[-200:]!r}, stderr {error!r}")
+
+
+def wait_for_handler(process):
+    """Until the program catches SIGINT, which it does once the model is loaded."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with open(f"/proc/{process.pid}/status", encoding="utf-8") as f:
+            caught = next(int(line.split()[1], 16) for line in f if line.startswith("SigCgt:"))
+        if caught >> (signal.SIGINT - 1) & 1:
+            return
+        time.sleep(0.01)
+
+
+def batch(suite):
+    """What a batch has answered outlives whatever ends it."""
+    for name, number, code in (("Ctrl-C", signal.SIGINT, 130), ("SIGTERM", signal.SIGTERM, -signal.SIGTERM), ("SIGKILL", signal.SIGKILL, -signal.SIGKILL)):
+        with tempfile.TemporaryDirectory(dir=harness.scratch_folder()) as folder:
+            lines, out = os.path.join(folder, "in.jsonl"), os.path.join(folder, "out.jsonl")
+            with open(lines, "w", encoding="utf-8") as f:
+                f.write('{"prompt": "a", "max_tokens": 2}\n{"prompt": "Count"}\n')  # the second goes on to the end of the context
+            with open(out, "w", encoding="utf-8") as f:
+                f.write("old\n")
+            process = subprocess.Popen([suite.qnext, "batch", "--model", harness.TINY, "--in", lines, "--out", out, "--ignore-eos"], stderr=subprocess.PIPE, text=True)
+            deadline = time.monotonic() + PATIENCE
+            while time.monotonic() < deadline and not (os.path.exists(out + ".partial") and os.path.getsize(out + ".partial")):
+                time.sleep(0.01)
+            process.send_signal(number)
+            error = process.communicate(timeout=PATIENCE)[1]
+            with open(out + ".partial", encoding="utf-8") as part, open(out, encoding="utf-8") as old:
+                rows, before = part.read().splitlines(), old.read()
+            said = error == f"qnext: error: interrupted; 1 finished line is in {out}.partial\n" if code == 130 else error == ""
+            good = process.returncode == code and said and before == "old\n" and len(rows) == 1 and len(json.loads(rows[0])["token_ids"]) == 2
+            suite.check(f"batch: {name} keeps finished lines", good, f"exit code {process.returncode}, stderr {error!r}, kept {rows}, before {before!r}")
+
+
 def main():
     suite = harness.Suite(__doc__)
-    for part in (full_disk, interrupts, synth):
+    for part in (full_disk, interrupts, generate, batch, synth):
         part(suite)
     suite.finish()
 
