@@ -32,7 +32,7 @@ set(QNEXT_COLD_ROOMS config plan bench cli)
 
 # qnext_unity(<target> <TESTS|ALL> [files]): compiles the target's files together, sixteen at a time, where QNEXT_UNITY asks
 # for that: TESTS for test programs, ALL for rooms too. What the many files of a room make of the same headers (CLI11, Asio,
-# nlohmann/json) is then made once, which precompiled headers do not save; the sanitized build takes 380 CPU seconds for
+# nlohmann/json) is then made once, which precompiled headers do not save; the sanitized build takes about 460 CPU seconds for
 # 1000. A file whose names in anonymous namespaces clash with another's is named in APART, and compiled by itself. Only a
 # build that compiles every file by itself proves that each includes what it uses; for the rooms, release does.
 function(qnext_unity target least)
