@@ -63,6 +63,7 @@ function(qnext_cuda_test room)
   target_link_libraries(${room}_cuda_test PRIVATE ${deps} ${ARG_LIBS} qnext_test_support qnext_flags_host qnext_cuda_flags
     CUDA::cudart_static GTest::gtest_main)
   target_compile_definitions(${room}_cuda_test PRIVATE QNEXT_SOURCE_DIR="${QNEXT_TEST_DATA_DIR}")
+  qnext_test_optimisation(${room}_cuda_test ${room})
   add_test(NAME ${room}_cuda COMMAND ${room}_cuda_test)
   set_tests_properties(${room}_cuda PROPERTIES LABELS gpu)
 endfunction()
