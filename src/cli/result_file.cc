@@ -43,7 +43,7 @@ Status Failed(const std::string& path, const char* what, int error) {
 }
 
 // How a path is written: the name that its file has in the end, and whether it gets there by way of another.
-struct Target {
+struct Destination {
   std::string path;
   bool in_place = false;
   std::optional<mode_t> mode;  // of the file that is there
@@ -51,18 +51,18 @@ struct Target {
   std::string part() const { return path + ".partial"; }
 };
 
-Result<Target> TargetOf(const std::string& path) {
+Result<Destination> TargetOf(const std::string& path) {
   const std::optional<struct stat> info = StatOf(path);
-  if (!info) return Target{.path = path, .in_place = false, .mode = std::nullopt};
+  if (!info) return Destination{.path = path, .in_place = false, .mode = std::nullopt};
   if (S_ISDIR(info->st_mode)) return InvalidArgument(path + ": is a directory");
   // Renaming asks the folder only; a file that its owner has locked is meant to stay.
   if (::access(path.c_str(), W_OK) != 0) return Failed(path, "cannot be written", errno);
-  if (!S_ISREG(info->st_mode)) return Target{.path = path, .in_place = true, .mode = std::nullopt};
+  if (!S_ISREG(info->st_mode)) return Destination{.path = path, .in_place = true, .mode = std::nullopt};
   // Beside the file itself, so that a link to it stays a link.
-  return Target{.path = Resolved(path).string(), .in_place = false, .mode = info->st_mode & 07777};
+  return Destination{.path = Resolved(path).string(), .in_place = false, .mode = info->st_mode & 07777};
 }
 
-Result<int> CreatePart(const Target& target) {
+Result<int> CreatePart(const Destination& target) {
   const int descriptor = ::open(target.part().c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (descriptor >= 0) return descriptor;
   if (errno == EEXIST) {
@@ -115,7 +115,7 @@ ResultFile::~ResultFile() {
 
 Status ResultFile::Check(const std::string& path) {
   if (path == kStdout) return {};
-  QNEXT_ASSIGN_OR_RETURN(const Target target, TargetOf(path));
+  QNEXT_ASSIGN_OR_RETURN(const Destination target, TargetOf(path));
   if (target.in_place) return {};
   QNEXT_ASSIGN_OR_RETURN(const int descriptor, CreatePart(target));
   ::close(descriptor);
@@ -125,7 +125,7 @@ Status ResultFile::Check(const std::string& path) {
 
 Result<ResultFile> ResultFile::Create(const std::string& path) {
   if (path == kStdout) return ResultFile("standard output", "", stdout);
-  QNEXT_ASSIGN_OR_RETURN(const Target target, TargetOf(path));
+  QNEXT_ASSIGN_OR_RETURN(const Destination target, TargetOf(path));
   if (target.in_place) {
     std::FILE* file = std::fopen(path.c_str(), "we");
     if (file == nullptr) return Failed(path, "cannot be written", errno);
