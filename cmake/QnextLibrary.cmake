@@ -26,14 +26,15 @@ target_compile_options(qnext_flags_host INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${h
 # Most of the build's time is the optimiser's. Full optimisation pays in the rooms that compute (quant and kernels, Release's
 # own -O3), and nowhere in the tests' own code; measured on the rest: -O3 takes half as long again as -O2, and nothing runs faster.
 set(QNEXT_COMPUTE_ROOMS quant kernels)
-# Under sanitizers these are not optimised at all: it halves their compile time, and their tests hardly compute. Elsewhere the
-# tests lose more than the build gains (text: 33 s of compiling saved, 66 s of testing added; server: 12 and 13).
+# Under sanitizers these are not optimised at all: their large files compile in 25 to 46% less CPU time (bench 53 s to 29, plan
+# 17 to 9; one measurement on a busy machine). What that costs their own tests is not measured. It is for text: 33 s of
+# compiling saved, 66 s of testing added; for server the two are about equal, 11 s and 10.
 set(QNEXT_COLD_ROOMS config plan bench cli)
 
 # qnext_unity(<target> <TESTS|ALL> [files]): compiles the target's files together, sixteen at a time, where QNEXT_UNITY asks
 # for that: TESTS for test programs, ALL for rooms too. What the many files of a room make of the same headers (CLI11, Asio,
-# nlohmann/json) is then made once, which precompiled headers do not save; the sanitized build takes about 460 CPU seconds for
-# 1000. A file whose names in anonymous namespaces clash with another's is named in APART, and compiled by itself. Only a
+# nlohmann/json) is then made once, which precompiled headers do not save; the sanitized build takes an estimated 460 CPU
+# seconds for about 1000 (374 measured with every cold room and text at -O0). A file whose names in anonymous namespaces clash with another's is named in APART, and compiled by itself. Only a
 # build that compiles every file by itself proves that each includes what it uses; for the rooms, release does.
 function(qnext_unity target least)
   if(QNEXT_UNITY STREQUAL "ALL" OR QNEXT_UNITY STREQUAL least)
