@@ -639,7 +639,7 @@ class BadInput:
         limited("threads beyond the limit of memory, bench", 1000000, ["bench", "quick", "--model", self.good, "--out", out, "--threads", "500"],
                 ["--threads: the system does not start 500 threads"])
         limited("threads beyond a small limit of memory", 400000, [*generate, "--threads", "64"], ["64", "--threads"])
-        limited("weights, buffers and threads together", 60000, [*generate, "--threads", "2"], [self.good, "bytes", "ulimit -v"], codes=(1,))
+        limited("weights, buffers and threads together", 60000, [*generate, "--threads", "2"], [self.good, "bytes"], codes=(1,))
         for megabytes in range(24, 400, 16):
             limited(f"{megabytes} MB of address space", megabytes * 1024, [*generate, "--threads", "2"], [], codes=(0, 1, 127))
 
