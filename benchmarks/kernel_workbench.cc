@@ -46,6 +46,38 @@ struct Shape {
   std::string ToString() const { return fmt::format("{}x{}", in, out); }
 };
 
+void FillRandom(AlignedBuffer<float>& x) {
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  for (float& v : x.span()) v = normal(random);
+}
+
+// Activations, and the same quantized.
+class RandomRows {
+ public:
+  RandomRows(const Kernels& kernels, int64_t m, int64_t in, int64_t in_padded)
+      : in_padded_(in_padded),
+        x_(m * in),
+        scales_(m * in_padded / kInt4BlockInputs),
+        codes_(m * in_padded),
+        sums_(m * in_padded / kInt4BlockInputs) {
+    FillRandom(x_);
+    kernels.quantize_rows(
+        {.x = x_.data(), .permutation = nullptr, .out = quantized(), .m = m, .in = in, .x_stride = in}, {0, m});
+  }
+
+  const float* floats() const { return x_.data(); }
+  Int8Rows quantized() {
+    return {.codes = codes_.data(), .scales = scales_.data(), .sums = sums_.data(), .in_padded = in_padded_};
+  }
+
+ private:
+  int64_t in_padded_;
+  AlignedBuffer<float> x_, scales_;
+  AlignedBuffer<int8_t> codes_;
+  AlignedBuffer<int32_t> sums_;
+};
+
 class Workbench {
  public:
   explicit Workbench(const HugeBuffer& weights) : weights_(weights) {}
@@ -94,25 +126,17 @@ class Workbench {
           layout.in = shape.in;
           layout.out = shape.out;
           layout.group_size = 128;
-          const int64_t padded = layout.in_padded(), runs = padded / kInt4BlockInputs;
-          AlignedBuffer<float> x(m * shape.in), scales(m * runs), y(threads * m * shape.out);
-          AlignedBuffer<int8_t> codes(m * padded);
-          AlignedBuffer<int32_t> sums(m * runs);
-          FillRandom(x);
-          const Int8Rows quantized = {
-              .codes = codes.data(), .scales = scales.data(), .sums = sums.data(), .in_padded = padded};
-          kernels.quantize_rows(
-              {.x = x.data(), .permutation = nullptr, .out = quantized, .m = m, .in = shape.in, .x_stride = shape.in},
-              {0, m});
+          RandomRows rows(kernels, m, shape.in, layout.in_padded());
+          AlignedBuffer<float> y(threads * m * shape.out);
           Walk(state, layout.bytes(), MultiplyAdds(shape, m), m, threads, [&](int64_t index, int thread) {
             const Int4Matrix matrix = {layout, weights_.data() + index * layout.bytes()};
             float* out = y.data() + thread * m * shape.out;
             if (int8_activations) {
-              kernels.int4_matmul_i8({.weight = matrix, .x = quantized, .y = out, .m = m, .y_stride = shape.out},
+              kernels.int4_matmul_i8({.weight = matrix, .x = rows.quantized(), .y = out, .m = m, .y_stride = shape.out},
                                      {0, layout.tiles()});
             } else {
               kernels.int4_matmul_f32(
-                  {.weight = matrix, .x = x.data(), .y = out, .m = m, .x_stride = shape.in, .y_stride = shape.out},
+                  {.weight = matrix, .x = rows.floats(), .y = out, .m = m, .x_stride = shape.in, .y_stride = shape.out},
                   {0, layout.tiles()});
             }
           });
@@ -153,19 +177,11 @@ class Workbench {
         [=, this](benchmark::State& state) {
           const Kernels& kernels = CpuKernels(isa);
           const Int8Layout layout = {.out = shape.out, .in = shape.in};
-          const int64_t padded = layout.in_padded(), runs = padded / kInt4BlockInputs;
-          AlignedBuffer<float> x(m * shape.in), scales(m * runs), y(threads * m * shape.out);
-          AlignedBuffer<int8_t> codes(m * padded);
-          AlignedBuffer<int32_t> sums(m * runs);
-          FillRandom(x);
-          const Int8Rows quantized = {
-              .codes = codes.data(), .scales = scales.data(), .sums = sums.data(), .in_padded = padded};
-          kernels.quantize_rows(
-              {.x = x.data(), .permutation = nullptr, .out = quantized, .m = m, .in = shape.in, .x_stride = shape.in},
-              {0, m});
+          RandomRows rows(kernels, m, shape.in, layout.in_padded());
+          AlignedBuffer<float> y(threads * m * shape.out);
           Walk(state, layout.bytes(), MultiplyAdds(shape, m), m, threads, [&](int64_t index, int thread) {
             kernels.int8_matmul({.weight = {layout, weights_.data() + index * layout.bytes()},
-                                 .x = quantized,
+                                 .x = rows.quantized(),
                                  .y = y.data() + thread * m * shape.out,
                                  .m = m,
                                  .y_stride = shape.out},
@@ -222,12 +238,6 @@ class Workbench {
   }
 
   static double MultiplyAdds(Shape shape, int64_t m) { return static_cast<double>(shape.in * shape.out * m); }
-
-  static void FillRandom(AlignedBuffer<float>& x) {
-    std::mt19937 random(1);
-    std::normal_distribution<float> normal;
-    for (float& v : x.span()) v = normal(random);
-  }
 
   static double Median(std::vector<double> values) {
     const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);

@@ -86,23 +86,8 @@ class CudaLanguageModel final : public LanguageModel {
   }
 
   std::optional<ExpertStats> expert_stats() const override {
-    const cuda::HybridStats* stats = model_->hybrid_stats();
-    if (stats == nullptr) return std::nullopt;
-    return ExpertStats{.steps = stats->steps,
-                       .choices = stats->choices,
-                       .hits = stats->hits,
-                       .cpu = stats->cpu,
-                       .fetched = stats->fetched,
-                       .promoted = stats->promoted,
-                       .expert_bytes = stats->expert_bytes,
-                       .cached_experts = *model_->memory().cached_experts,
-                       .experts = stats->experts,
-                       .cpu_seconds = stats->cpu_seconds,
-                       .gpu_seconds = stats->gpu_seconds,
-                       .post_seconds = stats->post_seconds,
-                       .wait_seconds = stats->wait_seconds,
-                       .step_seconds = stats->step_seconds,
-                       .between_seconds = stats->between_seconds};
+    const ExpertStats* stats = model_->expert_stats();
+    return stats != nullptr ? std::optional(*stats) : std::nullopt;
   }
 
   Result<StepTimes> Profile(int64_t context) override {
@@ -137,7 +122,10 @@ Status CheckOptions(const ModelLoadOptions& options) {
   if (options.model.activations != Activations::kInt8) {
     return Unsupported("activations: the CUDA engine has int8 only");
   }
-  if (options.reference_kernels) return Unsupported("cpu-isa: the reference has been asked for");
+  // A path of the CPU asks for the CPU, unless the GPU has been asked for, whose missing experts then take that path.
+  if (options.reference_kernels || (options.isa && options.device != Device::kCuda)) {
+    return Unsupported("cpu-isa: a CPU path has been asked for");
+  }
   return {};
 }
 

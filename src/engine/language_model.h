@@ -7,9 +7,9 @@
 #include <span>
 
 #include "base/status.h"
-#include "engine/expert_stats.h"
 #include "engine/sampling_params.h"
 #include "engine/step_times.h"
+#include "model/expert_stats.h"
 
 namespace qnext {
 

@@ -106,7 +106,7 @@ const CudaMemoryPlan& CudaModel::memory() const { return impl_->memory; }
 const GpuInfo& CudaModel::gpu() const { return impl_->gpu; }
 int64_t CudaModel::disputed_zeros() const { return impl_->context.weights.disputed_zeros; }
 
-const HybridStats* CudaModel::hybrid_stats() const {
+const ExpertStats* CudaModel::expert_stats() const {
   return impl_->hybrid != nullptr ? &impl_->hybrid->stats() : nullptr;
 }
 

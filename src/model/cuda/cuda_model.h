@@ -19,8 +19,8 @@
 #include "hw/cuda/gpu.h"
 #include "kernels/cuda/sampling.h"
 #include "kernels/kv_page.h"
-#include "model/cuda/hybrid_stats.h"
 #include "model/cuda/weight_plan.h"
+#include "model/expert_stats.h"
 #include "model/forced_routing.h"
 #include "model/model.h"
 
@@ -103,7 +103,7 @@ class CudaModel {
   int64_t weight_bytes() const;    // of the checkpoint's weights as the GPU reads them
   int64_t tokens(int64_t slot) const;
   // What steps did so far; null where all experts are in GPU memory.
-  const HybridStats* hybrid_stats() const;
+  const ExpertStats* expert_stats() const;
   // Things to warn of: memory that could not be pinned or had no huge pages.
   std::vector<std::string> warnings() const;
 

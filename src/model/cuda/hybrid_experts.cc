@@ -318,7 +318,9 @@ Status HybridExperts::FillCache() {
     QNEXT_RETURN_IF_ERROR(StartUploads(batch));
   }
   QNEXT_RETURN_IF_ERROR(FinishUploads());
-  stats_ = {.experts = plan_.layers() * plan_.num_experts(), .expert_bytes = plan_.slot_stride()};
+  stats_ = {.expert_bytes = plan_.slot_stride(),
+            .cached_experts = plan_.cache_slots(),
+            .experts = plan_.layers() * plan_.num_experts()};
   return Status();
 }
 

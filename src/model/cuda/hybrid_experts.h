@@ -20,9 +20,9 @@
 #include "hw/cuda/pinned_range.h"
 #include "kernels/cuda/router.h"
 #include "model/cuda/hybrid_places.h"
-#include "model/cuda/hybrid_stats.h"
 #include "model/cuda/upload_thread.h"
 #include "model/cuda/weight_plan.h"
+#include "model/expert_stats.h"
 
 namespace qnext::cuda {
 
@@ -48,7 +48,7 @@ class HybridExperts {
                                                      const HybridMail& mail, ExpertStore store, CUstream_st* stream);
 
   const ExpertStore& store() const { return store_; }
-  const HybridStats& stats() const { return stats_; }
+  const ExpertStats& stats() const { return stats_; }
   const ExpertCache& cache() const { return cache_; }
   bool pinned() const { return pinned_.complete(); }
 
@@ -110,7 +110,7 @@ class HybridExperts {
   ExpertCache cache_;
   SplitPolicy split_;
   CpuExperts cpu_;
-  HybridStats stats_;
+  ExpertStats stats_;
   int64_t cache_step_ = 0;
   bool in_step_ = false;
   std::chrono::steady_clock::time_point launched_, ended_;

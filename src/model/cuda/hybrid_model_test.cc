@@ -46,7 +46,7 @@ TEST_F(HybridModelTest, AgreesFromNothingCachedToEverything) {
       ASSERT_EQ(gpu.model->memory().cached_experts, cached);
       ExpectAgrees(gpu, 1);
       ExpectAgrees(gpu, 1000);
-      const HybridStats& stats = *gpu.model->hybrid_stats();
+      const ExpertStats& stats = *gpu.model->expert_stats();
       EXPECT_GT(stats.steps, 0);
       if (cached == 0) {
         EXPECT_EQ(stats.hits + stats.fetched, 0);
