@@ -38,7 +38,7 @@ build_program() {
       cuda=(-DQNEXT_CUDA=ON "-DCMAKE_CUDA_COMPILER=$nvcc" "-DQNEXT_CUDA_ARCHITECTURES=$capability-real")
     fi
     note "Configuring ..."
-    logged cmake --preset release -DQNEXT_BUILD_TESTS=OFF -DQNEXT_BUILD_BENCHMARKS=OFF "${cuda[@]}"
+    logged cmake --preset release -DQNEXT_BUILD_TESTS=OFF -DQNEXT_BUILD_BENCHMARKS=OFF -DQNEXT_UNITY=ALL "${cuda[@]}"
   fi
   if [[ ! -x $build/bin/qnext ]]; then
     note "Building qnext (a few minutes the first time) ..."

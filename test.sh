@@ -211,7 +211,7 @@ cuda_options() {
   cuda=(-DQNEXT_CUDA=ON "-DCMAKE_CUDA_COMPILER=$nvcc" "-DQNEXT_CUDA_ARCHITECTURES=${capability:-89}-real")
 }
 fatal_step "CUDA compiler" cuda.log cuda_options
-fatal_step "Configuring" configure.log configure release -DQNEXT_BUILD_BENCHMARKS=ON -DQNEXT_UNITY=TESTS "${cuda[@]}"
+fatal_step "Configuring" configure.log configure release -DQNEXT_BUILD_BENCHMARKS=ON -DQNEXT_UNITY=ALL "${cuda[@]}"
 fatal_step "Building" build.log cmake --build build/release --parallel "$jobs"
 ln -sfn release/bin/qnext build/qnext
 

@@ -5,6 +5,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <span>
 #include <system_error>
 #include <utility>
 
@@ -23,12 +24,16 @@ void Pause() {
 
 // Pinning is an optimisation: a CPU that the system refuses (a cgroup that changed since) leaves the thread where it
 // is.
-void PinTo(pthread_t thread, const std::vector<int>& cpus, size_t index) {
-  if (index >= cpus.size()) return;
+void PinTo(pthread_t thread, std::span<const int> cpus) {
+  if (cpus.empty()) return;
   cpu_set_t set;
   CPU_ZERO(&set);
-  CPU_SET(static_cast<size_t>(cpus[index]), &set);
+  for (const int cpu : cpus) CPU_SET(static_cast<size_t>(cpu), &set);
   (void)pthread_setaffinity_np(thread, sizeof(set), &set);
+}
+
+void PinTo(pthread_t thread, const std::vector<int>& cpus, size_t index) {
+  if (index < cpus.size()) PinTo(thread, std::span(cpus).subspan(index, 1));
 }
 
 // Polls until `done()` or until `limit` has passed; true if done.
@@ -73,6 +78,8 @@ void ThreadPool::StopWorkers() {
 }
 
 void ThreadPool::PinCallingThread() const { PinTo(pthread_self(), options_.cpus, 0); }
+
+void ThreadPool::MoveOtherThread() const { PinTo(pthread_self(), options_.other_cpus); }
 
 void ThreadPool::ParallelFor(int64_t items, int64_t grain, Body body) {
   QNEXT_CHECK(grain >= 1, "grain must be positive");

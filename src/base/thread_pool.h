@@ -21,6 +21,8 @@ struct ThreadPoolOptions {
   // Logical CPUs to pin the threads to, the calling thread first; empty: not pinned. Shorter lists pin only the first
   // threads.
   std::vector<int> cpus;
+  // Where other threads that work beside them go; empty: wherever the thread that starts them is.
+  std::vector<int> other_cpus;
 };
 
 // ParallelFor may be called by one thread at a time (the one that is "thread 0") and not from inside a loop body. No
@@ -45,6 +47,9 @@ class ThreadPool {
 
   // Pins the calling thread to the first of options.cpus; the thread that will call ParallelFor does this once.
   void PinCallingThread() const;
+  // Moves the calling thread, which is none of the pool's, to options.other_cpus: a thread starts where the one that
+  // started it is pinned, and would share that one's CPU.
+  void MoveOtherThread() const;
 
  private:
   using Body = FunctionRef<void(Range, int)>;

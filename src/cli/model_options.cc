@@ -202,6 +202,7 @@ Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags) {
   }
   options.threads.threads = flags.threads > 0 ? flags.threads : topology.DefaultThreads();
   options.threads.cpus = topology.PinnedCpus(options.threads.threads);
+  options.threads.other_cpus = topology.OtherCpus(options.threads.threads);
   options.model.kv_type = *Lookup(kKvTypes, flags.kv);
   options.model.activations = *Lookup(kActivations, flags.activations);
   options.dense = *ParseDenseChoice(flags.dense);

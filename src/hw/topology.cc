@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <memory>
 
 #include "hw/cgroup.h"
@@ -28,9 +29,20 @@ int CpuTopology::DefaultThreads() const {
 
 std::vector<int> CpuTopology::PinnedCpus(int threads) const {
   if (threads > static_cast<int>(cores.size()) || (cpu_quota > 0 && cpu_quota < threads)) return {};
-  std::vector<int> cpus;
-  for (int i = 0; i < threads; ++i) cpus.push_back(cores[static_cast<size_t>(i)].cpu);
-  return cpus;
+  std::vector<int> chosen;
+  for (int i = 0; i < threads; ++i) chosen.push_back(cores[static_cast<size_t>(i)].cpu);
+  return chosen;
+}
+
+std::vector<int> CpuTopology::OtherCpus(int threads) const {
+  const std::vector<int> pinned = PinnedCpus(threads);
+  if (pinned.empty()) return {};
+  std::vector<int> others;
+  for (size_t i = pinned.size(); i < cores.size(); ++i) others.push_back(cores[i].cpu);
+  if (!others.empty()) return others;
+  const auto taken = [&](int cpu) { return std::ranges::find(pinned, cpu) != pinned.end(); };
+  std::ranges::copy_if(cpus, std::back_inserter(others), [&](int cpu) { return !taken(cpu); });
+  return others.empty() ? pinned : others;
 }
 
 Result<CpuTopology> DetectCpuTopology() {
@@ -57,7 +69,8 @@ Result<CpuTopology> DetectCpuTopology() {
       break;
     }
   }
-  out.logical_cpus = hwloc_bitmap_weight(bound);
+  for (int cpu = hwloc_bitmap_first(bound); cpu >= 0; cpu = hwloc_bitmap_next(bound, cpu)) out.cpus.push_back(cpu);
+  out.logical_cpus = static_cast<int>(out.cpus.size());
   hwloc_bitmap_free(bound);
   out.packages = std::max(1, hwloc_get_nbobjs_by_type(raw, HWLOC_OBJ_PACKAGE));
   out.numa_nodes = std::max(1, hwloc_get_nbobjs_by_type(raw, HWLOC_OBJ_NUMANODE));

@@ -17,7 +17,8 @@ struct CpuCore {
 
 struct CpuTopology {
   std::vector<CpuCore> cores;  // one entry per usable physical core, fastest kind first, then by number
-  int logical_cpus = 0;        // that this process may use
+  std::vector<int> cpus;       // logical, that this process may use
+  int logical_cpus = 0;        // their number
   int packages = 1;
   int numa_nodes = 1;
   int64_t l3_bytes = 0;  // of all last-level caches together; 0 if unknown
@@ -30,6 +31,9 @@ struct CpuTopology {
   // Where `threads` threads go, fastest first; more threads than cores are not pinned, nor is anything under a quota
   // smaller than `threads` (the scheduler must be free to move what it throttles).
   std::vector<int> PinnedCpus(int threads) const;
+  // Where threads beside those run: on cores that have none of them, else on the other hardware threads of their cores,
+  // else anywhere. Empty where nothing is pinned.
+  std::vector<int> OtherCpus(int threads) const;
 };
 
 // Asks hwloc (which honours the process's affinity mask and cpuset) and the cgroup files.

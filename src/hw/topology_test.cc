@@ -47,5 +47,16 @@ TEST(Topology, PinsFastCoresFirstAndNeverOvercommits) {
   EXPECT_EQ(limited.PinnedCpus(2).size(), 2u);
 }
 
+TEST(Topology, OtherThreadsKeepClearOfTheWorkers) {
+  CpuTopology topology = Hybrid(2, 1);  // CPUs 0, 2, 4, and 1 and 3 on the same cores as 0 and 2
+  topology.cpus = {0, 1, 2, 3, 4};
+  EXPECT_EQ(topology.OtherCpus(1), (std::vector<int>{2, 4}));
+  EXPECT_EQ(topology.OtherCpus(2), (std::vector<int>{4}));
+  EXPECT_EQ(topology.OtherCpus(3), (std::vector<int>{1, 3}));
+  EXPECT_TRUE(topology.OtherCpus(4).empty());
+  topology.cpus = {0, 2, 4};
+  EXPECT_EQ(topology.OtherCpus(3), (std::vector<int>{0, 2, 4}));
+}
+
 }  // namespace
 }  // namespace qnext

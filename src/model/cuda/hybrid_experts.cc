@@ -85,7 +85,7 @@ Result<std::unique_ptr<HybridExperts>> HybridExperts::Make(const GpuInfo& gpu, c
   std::unique_ptr<HybridExperts> made(
       new HybridExperts(config, plan, options, weights, places, mail, std::move(store), stream));
   QNEXT_ASSIGN_OR_RETURN(made->pinned_, PinnedRange::Pin(made->store_.data(), made->store_.bytes()));
-  QNEXT_ASSIGN_OR_RETURN(made->uploads_, UploadThread::Make(gpu, made->pinned_, plan.slot_stride()));
+  QNEXT_ASSIGN_OR_RETURN(made->uploads_, UploadThread::Make(gpu, made->pinned_, plan.slot_stride(), options.pool));
   // An empty map; the first step brings the rest.
   const auto map_bytes = static_cast<size_t>(plan.layers() * plan.num_experts()) * sizeof(int32_t);
   QNEXT_RETURN_IF_ERROR(ToStatus(cudaMemsetAsync(weights.slot_map, 0xff, map_bytes, stream), "slot map"));

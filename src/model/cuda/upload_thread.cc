@@ -10,14 +10,15 @@
 
 namespace qnext::cuda {
 
-Result<std::unique_ptr<UploadThread>> UploadThread::Make(const GpuInfo& gpu, const PinnedRange& source, int64_t bytes) {
+Result<std::unique_ptr<UploadThread>> UploadThread::Make(const GpuInfo& gpu, const PinnedRange& source, int64_t bytes,
+                                                         const ThreadPool* pool) {
   std::unique_ptr<UploadThread> made(new UploadThread(gpu, source, bytes));
   QNEXT_ASSIGN_OR_RETURN(made->stream_, MakeStream());
   for (Batch& batch : made->batches_) {
     QNEXT_ASSIGN_OR_RETURN(batch.event, MakeEvent(EventKind::kOrder));
     batch.copies.reserve(kMostCopies);
   }
-  made->thread_ = std::thread([upload = made.get()] { upload->Run(); });
+  made->thread_ = std::thread([upload = made.get(), pool] { upload->Run(pool); });
   return made;
 }
 
@@ -72,7 +73,8 @@ Result<int64_t> UploadThread::CollectAll() {
   return Collect();
 }
 
-void UploadThread::Run() {
+void UploadThread::Run(const ThreadPool* pool) {
+  if (pool != nullptr) pool->MoveOtherThread();
   const Status used = UseGpu(gpu_);
   std::unique_lock lock(mutex_);
   failed_ = used;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "base/thread_pool.h"
 #include "hw/cuda/gpu.h"
 #include "hw/cuda/handles.h"
 #include "hw/cuda/pinned_range.h"
@@ -30,9 +31,10 @@ class UploadThread {
   static constexpr size_t kBatches = 8;
   static constexpr size_t kMostCopies = 128;  // of a batch
 
-  // Copies are of `bytes` each and come from `source`, which must outlive this. Throws std::system_error where the
-  // system starts no thread.
-  static Result<std::unique_ptr<UploadThread>> Make(const GpuInfo& gpu, const PinnedRange& source, int64_t bytes);
+  // Copies are of `bytes` each and come from `source`, which must outlive this. The thread keeps clear of those of
+  // `pool`, if there is one. Throws std::system_error where the system starts no thread.
+  static Result<std::unique_ptr<UploadThread>> Make(const GpuInfo& gpu, const PinnedRange& source, int64_t bytes,
+                                                    const ThreadPool* pool);
   ~UploadThread();  // waits for what was started
 
   // At most kMostCopies; false: all batches are under way, and nothing was started.
@@ -52,7 +54,7 @@ class UploadThread {
 
   UploadThread(const GpuInfo& gpu, const PinnedRange& source, int64_t bytes)
       : gpu_(gpu), source_(source), bytes_(bytes) {}
-  void Run();
+  void Run(const ThreadPool* pool);
   Status Enqueue(Batch& batch);
 
   const GpuInfo gpu_;
