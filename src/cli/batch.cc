@@ -67,15 +67,15 @@ class BatchCommand : public Command {
   Status Check() override {
     QNEXT_RETURN_IF_ERROR(CheckModelFlags(model_));
     QNEXT_RETURN_IF_ERROR(CheckSamplingFlags(sampling_));
-    return CheckApart(
-        out_, {.files = {{"--in", in_}, {"--chat-template", model_.chat_template}, {"--synthetic", model_.synthetic}},
-               .folder = model_.model});
+    KeptFiles kept = FilesRead(model_);
+    kept.files.emplace_back("--in", in_);
+    return CheckApart("--out", out_, kept);
   }
 
   Status Run() override {
     QNEXT_ASSIGN_OR_RETURN(const std::string text, ReadTextInput(in_));
     QNEXT_RETURN_IF_ERROR(ResultFile::Check(out_));
-    QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(model_, /*chats=*/true));
+    QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(model_, ChatUse::kSome));
     QNEXT_RETURN_IF_ERROR(CheckSampling(sampling_, *engine));
     QNEXT_ASSIGN_OR_RETURN(ResultFile out, ResultFile::Create(out_));
     const Status status = AnswerAll(*engine, text, out);
@@ -132,6 +132,7 @@ class BatchCommand : public Command {
       request.prompt_ids = engine.tokenizer().Encode(item["prompt"].get_ref<const std::string&>());
     } else {
       QNEXT_RETURN_IF_ERROR(engine.chat().status());
+      QNEXT_RETURN_IF_ERROR(engine.chat()->replaced());
       QNEXT_RETURN_IF_ERROR(CheckMessages(item["messages"]));
       ordered_json extra = ordered_json::object();
       if (item.contains("tools")) extra["tools"] = item["tools"];

@@ -8,7 +8,6 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <random>
 #include <system_error>
 
@@ -19,6 +18,8 @@
 #include "cli/in_process_target.h"
 #include "cli/machine.h"
 #include "cli/machine_probe.h"
+#include "cli/output.h"
+#include "cli/result_file.h"
 #include "cli/version.h"
 #include "server/auth.h"
 
@@ -33,16 +34,8 @@ std::string UtcNow(const char* format) {
 }
 std::string IsoNow() { return UtcNow("{:%Y-%m-%dT%H:%M:%SZ}"); }
 
-Status WriteFile(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary);
-  file << text;
-  file.close();
-  if (!file) return Unavailable(path.string() + ": cannot be written");
-  return {};
-}
-
 void PrintStep(int64_t step, int64_t steps, const std::string& what) {
-  fmt::print(stderr, "qnext: step {} of {}: {}\n", step, steps, what);
+  Remark(fmt::format("qnext: step {} of {}: {}", step, steps, what));
 }
 
 // Before anything is measured: a folder that cannot be made should not cost an hour.
@@ -86,9 +79,22 @@ RunnerOptions ToRunnerOptions(const BenchOptions& options) {
 // Writes the two forms and prints one.
 Status Publish(const Report& report, const std::filesystem::path& folder) {
   const std::string markdown = FormatReportMarkdown(report);
-  QNEXT_RETURN_IF_ERROR(WriteFile(folder / "report.json", FormatReportJson(report)));
-  QNEXT_RETURN_IF_ERROR(WriteFile(folder / "report.md", markdown));
+  QNEXT_RETURN_IF_ERROR(WriteWholeFile((folder / "report.json").string(), FormatReportJson(report)));
+  QNEXT_RETURN_IF_ERROR(WriteWholeFile((folder / "report.md").string(), markdown));
   fmt::print("{}\nThe report is in {}\n", markdown, folder.string());
+  return {};
+}
+
+// The files of a report must not lie in a checkpoint, nor be what a command reads.
+Status CheckOut(const BenchOptions& options) {
+  if (options.out.empty()) return {};
+  KeptFiles kept = FilesRead(options.model);
+  if (!options.url.empty()) kept.folder.clear();  // --model is a name there
+  kept.files.insert(kept.files.end(), {{"--api-key-file", options.api_key_file}, {"--path", options.path}});
+  if (options.out.ends_with(".json")) return CheckApart("--out", options.out, kept);
+  for (const char* name : {"report.json", "report.md", "machine.json", "machine.md"}) {
+    QNEXT_RETURN_IF_ERROR(CheckApart("--out", (std::filesystem::path(options.out) / name).string(), kept));
+  }
   return {};
 }
 
@@ -119,6 +125,7 @@ Status CheckBenchOptions(const BenchOptions& options) {
   if (machine && !options.url.empty()) return InvalidArgument("--url: bench machine measures this machine");
   if (!machine && !options.path.empty()) return InvalidArgument("--path: only for bench machine");
   QNEXT_RETURN_IF_ERROR(CheckUrlOptions(options));
+  QNEXT_RETURN_IF_ERROR(CheckOut(options));
   // A model in the configuration file is for other commands, not a mistake.
   if (machine || !options.url.empty()) return {};
   return CheckModelFlags(options.model);
@@ -128,7 +135,7 @@ Status RunModelBenchmark(const BenchOptions& options) {
   const Workload workload = QuickWorkload(options.repetitions.value_or(kModelRepetitions));
   QNEXT_ASSIGN_OR_RETURN(const std::filesystem::path folder, MakeFolder(options.out, "report"));
   const FactGroup machine = DescribeMachine();  // before the workers are pinned to a part of it
-  QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(options.model, /*chats=*/false));
+  QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(options.model, ChatUse::kNone));
   const ProcessMemory loaded = ReadProcessMemory();
   InProcessTarget target(*engine);
   QNEXT_ASSIGN_OR_RETURN(LoadResult result, RunWorkload(target, workload, ToRunnerOptions(options)));
@@ -203,8 +210,8 @@ Status RunMachineBenchmark(const BenchOptions& options) {
   report.date = IsoNow();
   const std::filesystem::path json = file ? std::filesystem::path(options.out) : folder / "machine.json";
   const std::string markdown = FormatMachineMarkdown(report);
-  QNEXT_RETURN_IF_ERROR(WriteFile(json, FormatMachineJson(report)));
-  if (!file) QNEXT_RETURN_IF_ERROR(WriteFile(folder / "machine.md", markdown));
+  QNEXT_RETURN_IF_ERROR(WriteWholeFile(json.string(), FormatMachineJson(report)));
+  if (!file) QNEXT_RETURN_IF_ERROR(WriteWholeFile((folder / "machine.md").string(), markdown));
   fmt::print("{}\nThe figures are in {}\n", markdown, json.string());
   return {};
 }

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <optional>
 #include <string>
 
@@ -13,6 +14,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_options.h"
 #include "cli/output.h"
+#include "cli/result_file.h"
 #include "cli/sampling_options.h"
 
 namespace qnext {
@@ -48,12 +50,16 @@ class LineInput {
         buffer_.append(bytes, static_cast<size_t>(got));
         continue;
       }
+      if (got < 0) status_ = Unavailable(fmt::format("standard input: cannot be read: {}", std::strerror(errno)));
       // The end; a last line may lack its break.
       if (!buffer_.empty()) return TakeLine(buffer_.size(), /*with_break=*/false);
       if (terminal_) fmt::print("\n");
       return std::nullopt;
     }
   }
+
+  // Of the read that failed, if one did.
+  const Status& status() const { return status_; }
 
  private:
   void ShowPrompt(std::string_view prompt) {
@@ -71,6 +77,7 @@ class LineInput {
   bool terminal_;
   InterruptFlag& interrupt_;
   std::string buffer_;
+  Status status_;
 };
 
 class ChatCommand : public Command {
@@ -94,8 +101,7 @@ class ChatCommand : public Command {
   }
 
   Status Run() override {
-    QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(options_.model, /*chats=*/true));
-    if (!engine->chat().ok()) return engine->chat().status();
+    QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(options_.model, ChatUse::kEverything));
     ChatSession session(*engine, {.sampling = ToSamplingParams(options_.sampling, engine->defaults()),
                                   .max_tokens = options_.sampling.max_tokens,
                                   .stop = options_.sampling.stop,
@@ -109,15 +115,18 @@ class ChatCommand : public Command {
     InterruptFlag interrupt;
     LineInput input(terminal, interrupt);
     TextOutput out(stdout);
-    ChatConsole console(session, {.read_line = [&](std::string_view prompt) -> std::optional<std::string> {
-                                    if (!out.status().ok()) return std::nullopt;
-                                    return input.Read(prompt);
-                                  },
-                                  .write = [&](std::string_view text) { return out.Write(text); },
-                                  .note = [&](std::string_view text) { Note(text, terminal); },
-                                  .interrupted = [&] { return interrupt.raised(); }});
+    ChatConsole console(session,
+                        {.read_line = [&](std::string_view prompt) -> std::optional<std::string> {
+                           if (!out.status().ok()) return std::nullopt;
+                           return input.Read(prompt);
+                         },
+                         .write = [&](std::string_view text) { return out.Write(text); },
+                         .note = [&](std::string_view text) { Note(text, terminal); },
+                         .save = [&](const std::string& path, std::string_view text) { return Save(path, text); },
+                         .interrupted = [&] { return interrupt.raised(); }});
     console.Run();
     QNEXT_RETURN_IF_ERROR(out.status());
+    QNEXT_RETURN_IF_ERROR(input.status());
     if (!terminal && interrupt.raised()) return Cancelled("interrupted");
     if (!terminal && console.failed_answers() > 0) {
       return Internal(fmt::format("{} of the questions had no answer", console.failed_answers()));
@@ -126,11 +135,16 @@ class ChatCommand : public Command {
   }
 
  private:
+  Status Save(const std::string& path, std::string_view text) const {
+    QNEXT_RETURN_IF_ERROR(CheckApart("/save", path, FilesRead(options_.model)));
+    return WriteWholeFile(path, text);
+  }
+
   // Remarks are part of the conversation on a terminal; in a pipe, stdout holds the answers alone.
   static void Note(std::string_view text, bool terminal) {
-    std::FILE* file = terminal ? stdout : stderr;
-    fmt::print(file, "{}\n", text);
-    std::fflush(file);
+    if (!terminal) return Remark(std::string(text));
+    fmt::print("{}\n", text);
+    std::fflush(stdout);
   }
 
   ChatCommandOptions options_;

@@ -2,7 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "cli/output.h"
@@ -102,10 +101,9 @@ void ChatConsole::Save(const std::string& path) {
   for (const ChatMessage& message : session_.messages()) {
     messages.push_back({{"role", message.role}, {"content", message.content}});
   }
-  std::ofstream file(path);
-  file << messages.dump(2) << "\n";
-  file.close();
-  io_.note(file ? "saved to " + path : path + ": cannot be written");
+  const Status saved =
+      io_.save(path, messages.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  io_.note(saved.ok() ? "saved to " + path : OneLine(saved.message()));
 }
 
 }  // namespace qnext

@@ -15,6 +15,7 @@ struct ChatConsoleIo {
   std::function<std::optional<std::string>(std::string_view prompt)> read_line;  // nothing at the end of the input
   std::function<bool(std::string_view)> write;                                   // answers; false: nobody reads them
   std::function<void(std::string_view)> note;                                    // one line about what happened
+  std::function<Status(const std::string& path, std::string_view text)> save;    // of /save
   std::function<bool()> interrupted;                                             // the current answer is to stop
 };
 

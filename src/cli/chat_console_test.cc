@@ -2,9 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <deque>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "engine/testing.h"
@@ -31,6 +29,11 @@ struct Conversation {
                                         return true;
                                       },
                                   .note = [&](std::string_view text) { notes.emplace_back(text); },
+                                  .save =
+                                      [&](const std::string& path, std::string_view text) {
+                                        saved.emplace_back(path, text);
+                                        return path == "/full" ? Unavailable("/full: no room") : Status();
+                                      },
                                   .interrupted = [&] { return interrupt; }});
     console.Run();
     failed = console.failed_answers();
@@ -41,6 +44,7 @@ struct Conversation {
   ChatSession session;
   std::string prompts, written;
   std::vector<std::string> notes;
+  std::vector<std::pair<std::string, std::string>> saved;
   bool interrupt = false;
   int failed = 0;
   size_t lines_left = 0;
@@ -86,18 +90,17 @@ TEST(ChatConsoleTest, CommandsChangeTheSession) {
 }
 
 TEST(ChatConsoleTest, SavesTheConversationAsJson) {
-  const std::string path = ::testing::TempDir() + "qnext_chat_console_test.json";
   Conversation chat({"Paris."});
-  chat.Type({"France \xff?", "/save " + path, "/save", "/save /no/such/folder/x"});
-  std::ifstream file(path);
-  const nlohmann::json json = nlohmann::json::parse(file);
+  chat.Type({"France \xff?", "/save here.json", "/save", "/save /full"});
+  ASSERT_EQ(chat.saved.size(), 2u);
+  EXPECT_EQ(chat.saved[0].first, "here.json");
+  const nlohmann::json json = nlohmann::json::parse(chat.saved[0].second);
   ASSERT_EQ(json.size(), 2u);
   EXPECT_EQ(json[0]["role"], "user");
   EXPECT_EQ(json[0]["content"], "France \xef\xbf\xbd?");
   EXPECT_EQ(json[1]["content"], "Paris.");
-  EXPECT_EQ(chat.notes, (std::vector<std::string>{"saved to " + path, "/save needs the name of a file",
-                                                  "/no/such/folder/x: cannot be written"}));
-  std::remove(path.c_str());
+  EXPECT_EQ(chat.notes,
+            (std::vector<std::string>{"saved to here.json", "/save needs the name of a file", "/full: no room"}));
 }
 
 TEST(ChatConsoleTest, AConversationTooLongIsSaidWithAWayOut) {

@@ -61,7 +61,7 @@ class GenerateCommand : public Command {
   Status Run() override {
     QNEXT_ASSIGN_OR_RETURN(const std::string prompt, Prompt());
     if (prompt.empty()) return InTermsOfSource(InvalidArgument("prompt: is empty"));
-    QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(options_.model, /*chats=*/false));
+    QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, LoadEngine(options_.model, ChatUse::kNone));
     Request request;
     request.prompt_ids = engine->tokenizer().Encode(prompt);
     request.sampling = ToSamplingParams(options_.sampling, engine->defaults());

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "cli/output.h"
 
 namespace qnext {
 namespace {
@@ -45,18 +46,16 @@ void LoadProgressPrinter::Update(const LoadProgress& now) {
   last_ = time;
   const std::string text = FormatLoadProgress(now, std::chrono::duration<double>(time - start_).count());
   if (terminal_) {
-    fmt::print(out_, "\r\x1b[K{} {} {}", what_, FormatBar(Fraction(now), kBarWidth), text);
+    Show(out_, fmt::format("\r\x1b[K{} {} {}", what_, FormatBar(Fraction(now), kBarWidth), text));
     bar_shown_ = true;
   } else {
-    fmt::print(out_, "qnext: {}: {}\n", what_, text);
+    Show(out_, fmt::format("qnext: {}: {}\n", what_, text));
   }
-  std::fflush(out_);
 }
 
 void LoadProgressPrinter::Finish() {
-  if (bar_shown_) fmt::print(out_, "\r\x1b[K");
+  if (bar_shown_) Show(out_, "\r\x1b[K");
   bar_shown_ = false;
-  std::fflush(out_);
 }
 
 }  // namespace qnext

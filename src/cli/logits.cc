@@ -11,6 +11,7 @@
 #include "cli/logits_input.h"
 #include "cli/model_options.h"
 #include "cli/option_errors.h"
+#include "cli/result_file.h"
 #include "cli/safetensors_writer.h"
 #include "engine/model_files.h"
 #include "engine/model_loader.h"
@@ -93,7 +94,12 @@ class LogitsCommand : public Command {
     }
     if (options_.out.empty()) return InvalidArgument("--out: a file to write is needed");
     if (options_.block_tokens < 1) return InvalidArgument("--block-tokens: must be at least 1");
-    return CheckModelFlags(options_.model);
+    QNEXT_RETURN_IF_ERROR(CheckModelFlags(options_.model));
+    KeptFiles kept = FilesRead(options_.model);
+    kept.files.insert(kept.files.end(), {{"--ids-file", options_.ids_file},
+                                         {"--experts", options_.experts_file},
+                                         {"--layer-inputs", options_.layer_inputs_file}});
+    return CheckApart("--out", options_.out, kept);
   }
 
   Status Run() override {

@@ -1,6 +1,9 @@
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <cstdlib>
@@ -32,10 +35,22 @@ bool StackIsSmall() {
   return ::getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < kStackBytes / 4;
 }
 
+// A descriptor that the caller has closed would go to the next file that is opened, which then gets what is meant for
+// the terminal. Opened the wrong way round, so that whoever uses it is told.
+void OccupyStandardDescriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(descriptor, F_GETFD) >= 0 || errno != EBADF) continue;
+    // The lowest free number, which is this one.
+    static_cast<void>(::open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY));
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  OccupyStandardDescriptors();
   std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is a failed write, not the end of the program
+  std::signal(SIGXFSZ, SIG_IGN);  // so is a file that grows beyond `ulimit -f`
   Call call{.arguments = std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc)};
 
   pthread_attr_t attributes;

@@ -211,22 +211,25 @@ Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags) {
   return options;
 }
 
-Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chats) {
+Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags, ChatUse chat) {
   QNEXT_ASSIGN_OR_RETURN(ModelLoadOptions load, ToLoadOptions(flags));
   LoadProgressPrinter progress(stderr, flags.synthetic.empty() ? "loading" : "generating weights");
-  Result<std::unique_ptr<Engine>> loaded =
-      Engine::Load({.load = std::move(load), .context = flags.ctx, .chat_template_path = flags.chat_template},
-                   [&](const LoadProgress& now) { progress.Update(now); });
+  Result<std::unique_ptr<Engine>> loaded = Engine::Load(
+      {.load = std::move(load), .context = flags.ctx, .chat_template_path = flags.chat_template, .chat = chat},
+      [&](const LoadProgress& now) { progress.Update(now); });
   progress.Finish();
   if (!loaded.ok()) return InOptionTerms(loaded.status());
   std::unique_ptr<Engine> engine = *std::move(loaded);
   if (!engine->info().fallback.empty()) {
-    fmt::print(stderr, "qnext: running on the CPU: {}\n", OneLine(engine->info().fallback));
+    Remark("qnext: running on the CPU: " + OneLine(engine->info().fallback));
   }
-  if (engine->info().dense_weights == DenseWeights::kInt8) fmt::print(stderr, "qnext: {}\n", kInt8DenseCost);
-  for (const std::string& warning : engine->Warnings(chats))
-    fmt::print(stderr, "qnext: warning: {}\n", OneLine(warning));
+  if (engine->info().dense_weights == DenseWeights::kInt8) Remark(fmt::format("qnext: {}", kInt8DenseCost));
+  for (const std::string& warning : engine->Warnings(chat)) Remark("qnext: warning: " + OneLine(warning));
   return engine;
+}
+
+KeptFiles FilesRead(const ModelFlags& flags) {
+  return {.files = {{"--chat-template", flags.chat_template}, {"--synthetic", flags.synthetic}}, .folder = flags.model};
 }
 
 std::vector<std::string> Caveats(const Engine& engine) {

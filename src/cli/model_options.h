@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "cli/result_file.h"
 #include "engine/engine.h"
 
 namespace CLI {
@@ -53,8 +54,10 @@ Status CheckModelFlags(const ModelFlags& flags);
 Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags);
 
 // Loads with progress on stderr, and prints the engine's warnings there.
-// `chats`: about its chat template too.
-Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags, bool chats);
+Result<std::unique_ptr<Engine>> LoadEngine(const ModelFlags& flags, ChatUse chat);
+
+// What a command that runs a model reads, and so must not write.
+KeptFiles FilesRead(const ModelFlags& flags);
 
 // What a reader of figures must know before all else: whether weights and routing are made up. Nothing for a
 // checkpoint.

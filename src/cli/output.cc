@@ -104,6 +104,13 @@ std::string OneLine(std::string_view text) {
   return line;
 }
 
+void Show(std::FILE* file, std::string_view text) {
+  static_cast<void>(std::fwrite(text.data(), 1, text.size(), file));
+  static_cast<void>(std::fflush(file));
+}
+
+void Remark(const std::string& line) { Show(stderr, line + "\n"); }
+
 bool TextOutput::Write(std::string_view text) {
   if (!status_.ok()) return false;
   errno = 0;

@@ -20,6 +20,11 @@ std::string FormatSpeed(const TimelineSummary& summary);
 // One line that a terminal shows as it is: line breaks become spaces, other control characters \x1b and the like.
 std::string OneLine(std::string_view text);
 
+// What accompanies the work: that nobody can read it is no reason to stop. Flushed.
+void Show(std::FILE* file, std::string_view text);
+// A line of it on stderr.
+void Remark(const std::string& line);
+
 // Text that goes out as it comes. Once a write has failed (a closed pipe, a full disk) nothing more is written.
 class TextOutput {
  public:

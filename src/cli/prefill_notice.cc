@@ -5,6 +5,8 @@
 
 #include <system_error>
 
+#include "cli/output.h"
+
 namespace qnext {
 namespace {
 
@@ -37,8 +39,7 @@ void PrefillNotice::Stop() {
   }
   changed_.notify_all();
   thread_.join();
-  if (shown_ && terminal_) fmt::print(out_, "\r\x1b[K");
-  std::fflush(out_);
+  if (shown_ && terminal_) Show(out_, "\r\x1b[K");
 }
 
 void PrefillNotice::Run() {
@@ -48,8 +49,7 @@ void PrefillNotice::Run() {
   while (!changed_.wait_for(lock, wait, [this] { return stopped_; })) {
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
     const std::string text = fmt::format("reading {} tokens of prompt, {:.0f} s so far", tokens_, time.count());
-    fmt::print(out_, "{}{}{}", terminal_ ? "\r\x1b[K" : "qnext: ", text, terminal_ ? "" : "\n");
-    std::fflush(out_);
+    Show(out_, fmt::format("{}{}{}", terminal_ ? "\r\x1b[K" : "qnext: ", text, terminal_ ? "" : "\n"));
     shown_ = true;
     wait = times_.interval;
   }

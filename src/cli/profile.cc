@@ -9,6 +9,7 @@
 #include "cli/model_options.h"
 #include "cli/option_errors.h"
 #include "cli/output.h"
+#include "cli/result_file.h"
 #include "engine/model_files.h"
 #include "engine/model_loader.h"
 
@@ -64,13 +65,7 @@ nlohmann::json ToJson(const StepTimes& times, const DeviceInfo& info) {
 }
 
 Status WriteJson(const std::string& path, const nlohmann::json& json) {
-  std::FILE* file = std::fopen(path.c_str(), "w");
-  if (file == nullptr) return InvalidArgument(fmt::format("{}: cannot be written", path));
-  TextOutput out(file);
-  out.Write(json.dump(1) + "\n");
-  const bool closed = std::fclose(file) == 0;
-  QNEXT_RETURN_IF_ERROR(out.status());
-  return closed ? Status() : InvalidArgument(fmt::format("{}: cannot be written", path));
+  return WriteWholeFile(path, json.dump(1) + "\n");
 }
 
 class ProfileCommand : public Command {

@@ -121,7 +121,7 @@ CommandLine ParseCommandLine(const std::vector<std::string>& arguments,
 }
 
 int RunProgram(const std::vector<std::string>& arguments, const Environment& environment) {
-  const auto report = [](const std::string& message) { fmt::print(stderr, "qnext: error: {}\n", OneLine(message)); };
+  const auto report = [](const std::string& message) { Remark("qnext: error: " + OneLine(message)); };
   try {
     const std::vector<std::unique_ptr<Command>> commands = AllCommands();
     const CommandLine line = ParseCommandLine(arguments, commands, environment);

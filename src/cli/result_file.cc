@@ -75,19 +75,19 @@ Result<int> CreatePart(const Destination& target) {
 
 }  // namespace
 
-Status CheckApart(const std::string& path, const KeptFiles& kept) {
+Status CheckApart(const std::string& option_name, const std::string& path, const KeptFiles& kept) {
   if (path == kStdout) return {};
   const std::optional<struct stat> info = StatOf(path);
   if (info && !S_ISREG(info->st_mode)) return {};
   for (const auto& [option, file] : kept.files) {
     const std::optional<struct stat> other = StatOf(file);
     if (info && other && Same(*info, *other)) {
-      return InvalidArgument(fmt::format("--out: {} is the input of {} too; it would be lost", path, option));
+      return InvalidArgument(fmt::format("{}: {} is the input of {} too; it would be lost", option_name, path, option));
     }
   }
   if (kept.folder.empty()) return {};
-  const Status refused =
-      InvalidArgument(fmt::format("--out: {} is in the checkpoint's folder {}, which is only read", path, kept.folder));
+  const Status refused = InvalidArgument(
+      fmt::format("{}: {} is in the checkpoint's folder {}, which is only read", option_name, path, kept.folder));
   if (IsInside(Resolved(path), Resolved(kept.folder))) return refused;
   if (!info) return {};
   // A checkpoint's files may be links to elsewhere, as in Hugging Face's cache.
@@ -99,6 +99,32 @@ Status CheckApart(const std::string& path, const KeptFiles& kept) {
   return {};
 }
 
+Status WriteWholeFile(const std::string& path, std::string_view text) {
+  return WriteWholeFile(path, std::span(&text, 1));
+}
+
+Status WriteWholeFile(const std::string& path, std::span<const std::string_view> pieces) {
+  QNEXT_ASSIGN_OR_RETURN(const Destination target, TargetOf(path));
+  const std::string part = target.in_place ? path : fmt::format("{}.{}.tmp", target.path, ::getpid());
+  const int flags = target.in_place ? O_WRONLY : O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW;
+  const int descriptor = ::open(part.c_str(), flags | O_CLOEXEC, 0666);
+  if (descriptor < 0) return Failed(path, target.in_place ? "cannot be written" : "cannot be created", errno);
+  if (target.mode) static_cast<void>(::fchmod(descriptor, *target.mode));
+  int error = 0;
+  for (std::string_view left : pieces) {
+    while (!left.empty() && error == 0) {
+      const ssize_t wrote = ::write(descriptor, left.data(), left.size());
+      if (wrote < 0 && errno != EINTR) error = errno;
+      if (wrote > 0) left.remove_prefix(static_cast<size_t>(wrote));
+    }
+  }
+  if (::close(descriptor) != 0 && error == 0) error = errno;
+  if (error == 0 && !target.in_place && ::rename(part.c_str(), target.path.c_str()) != 0) error = errno;
+  if (error == 0) return {};
+  if (!target.in_place) ::unlink(part.c_str());
+  return Failed(path, "cannot be written", error);
+}
+
 ResultFile::ResultFile(std::string path, std::string part, std::FILE* file)
     : path_(std::move(path)), part_(std::move(part)), file_(file) {}
 
@@ -106,7 +132,8 @@ ResultFile::ResultFile(ResultFile&& other) noexcept
     : path_(std::move(other.path_)),
       part_(std::exchange(other.part_, "")),
       file_(std::exchange(other.file_, nullptr)),
-      lines_(other.lines_) {}
+      lines_(other.lines_),
+      bytes_(other.bytes_) {}
 
 ResultFile::~ResultFile() {
   if (file_ != nullptr && file_ != stdout) std::fclose(file_);
@@ -147,9 +174,13 @@ Result<ResultFile> ResultFile::Create(const std::string& path) {
 Status ResultFile::Append(std::string_view line) {
   if (std::fwrite(line.data(), 1, line.size(), file_) != line.size() || std::fputc('\n', file_) == EOF ||
       std::fflush(file_) != 0) {
-    return Failed(part_.empty() ? path_ : part_, "cannot be written", errno);
+    const int error = errno;
+    // Half a line would look like an answer. (What is still in the buffer fails again when the file is closed.)
+    if (!part_.empty()) static_cast<void>(::ftruncate(::fileno(file_), bytes_));
+    return Failed(part_.empty() ? path_ : part_, "cannot be written", error);
   }
   ++lines_;
+  bytes_ += static_cast<int64_t>(line.size()) + 1;
   return {};
 }
 

@@ -1,8 +1,10 @@
 #include "cli/result_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -28,7 +30,7 @@ class ResultFileTest : public ::testing::Test {
   void Write(const std::string& name, const std::string& text) const { std::ofstream(At(name)) << text; }
   std::string Read(const std::string& name) const { return ReadFileToString(At(name)).value(); }
   std::string Apart(const std::string& path) const {
-    return CheckApart(path, {.files = {{"--in", At("in")}}, .folder = At("model")}).message();
+    return CheckApart("--out", path, {.files = {{"--in", At("in")}}, .folder = At("model")}).message();
   }
 
   std::string folder_;
@@ -92,6 +94,43 @@ TEST_F(ResultFileTest, FinishedLinesOutliveAFailure) {
   const Status again = ResultFile::Check(At("out"));
   EXPECT_EQ(again.message().rfind(At("out.partial") + ": is left from a run that did not end", 0), 0u)
       << again.message();
+}
+
+TEST_F(ResultFileTest, AWholeFileIsThereCompleteOrNotAtAll) {
+  Write("out", "old");
+  fs::permissions(At("out"), fs::perms(0640));
+  fs::create_symlink("out", At("link"));
+  const std::vector<std::string_view> pieces = {"a", "", "b"};
+  ASSERT_TRUE(WriteWholeFile(At("link"), pieces).ok());
+  EXPECT_EQ(Read("out"), "ab");
+  EXPECT_TRUE(fs::is_symlink(At("link")));
+  EXPECT_EQ(fs::status(At("out")).permissions(), fs::perms(0640));
+  ASSERT_TRUE(WriteWholeFile(At("new"), "c").ok());
+  EXPECT_EQ(Read("new"), "c");
+  EXPECT_EQ(WriteWholeFile("/dev/full", "a").message(), "/dev/full: cannot be written: No space left on device");
+  EXPECT_EQ(WriteWholeFile(At("no/such"), "a").message(),
+            At("no/such") + ": cannot be created: No such file or directory");
+
+  // A file system that has no more room for it, in the form that a test can have.
+  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit usual = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &usual), 0);
+  const rlimit small = {.rlim_cur = 4, .rlim_max = usual.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const std::string failed = WriteWholeFile(At("out"), "longer").message();
+  std::string of_line;
+  {
+    Result<ResultFile> lines = ResultFile::Create(At("lines"));
+    if (lines.ok() && lines->Append("abc").ok()) of_line = lines->Append("defg").message();
+  }
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &usual), 0);
+  std::signal(SIGXFSZ, old_handler);
+  EXPECT_EQ(failed, At("out") + ": cannot be written: File too large");
+  EXPECT_EQ(Read("out"), "ab");
+  EXPECT_EQ(of_line, At("lines.partial") + ": cannot be written: File too large");
+  EXPECT_EQ(Read("lines.partial"), "abc\n");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()),
+            6);  // in, model, out, link, new, lines.partial
 }
 
 TEST_F(ResultFileTest, SaysWhyAPlaceCannotBeWritten) {

@@ -2,10 +2,10 @@
 
 #include <bit>
 #include <cstdint>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
+#include "cli/result_file.h"
 
 namespace qnext {
 
@@ -26,15 +26,11 @@ Status WriteSafetensors(const std::string& path, const std::vector<TensorToWrite
   text.append((8 - text.size() % 8) % 8, ' ');  // the data begins aligned
   const uint64_t length = text.size();
 
-  std::ofstream file(path, std::ios::binary);
-  file.write(reinterpret_cast<const char*>(&length), sizeof(length));
-  file << text;
+  std::vector<std::string_view> pieces = {{reinterpret_cast<const char*>(&length), sizeof(length)}, text};
   for (const TensorToWrite& tensor : tensors) {
-    file.write(reinterpret_cast<const char*>(tensor.bytes.data()), static_cast<std::streamsize>(tensor.bytes.size()));
+    pieces.emplace_back(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());
   }
-  file.close();
-  if (!file) return Unavailable(path + ": cannot be written");
-  return {};
+  return WriteWholeFile(path, pieces);
 }
 
 }  // namespace qnext

@@ -40,7 +40,8 @@ TEST(SafetensorsWriterTest, TheReaderTakesWhatIsWritten) {
 }
 
 TEST(SafetensorsWriterTest, AnUnwritablePathIsAnError) {
-  EXPECT_EQ(WriteSafetensors("/no/such/folder/x", {}).message(), "/no/such/folder/x: cannot be written");
+  EXPECT_EQ(WriteSafetensors("/no/such/folder/x", {}).message(),
+            "/no/such/folder/x: cannot be created: No such file or directory");
 }
 
 }  // namespace

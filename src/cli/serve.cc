@@ -67,21 +67,21 @@ class ServeCommand : public Command {
     QNEXT_ASSIGN_OR_RETURN(const ModelLoadOptions load, ToLoadOptions(model_));
     QNEXT_ASSIGN_OR_RETURN(const ModelConfig config, LoadConfig(load));
     QNEXT_ASSIGN_OR_RETURN(const std::unique_ptr<server::Server> server, server::Server::Start(options_));
-    fmt::print(stderr, "listening on {}\n", server->url());
+    Remark("listening on " + server->url());
     // Loading happens on the thread that will generate; until it is done /health answers 503. A model that cannot be
     // loaded ends the program: it would never answer anything else.
     Status failure;
     std::atomic<bool> loading{true};
     server->Load([&]() -> Result<std::shared_ptr<server::Backend>> {
-      Result<std::unique_ptr<Engine>> engine = LoadEngine(model_, /*chats=*/true);
+      Result<std::unique_ptr<Engine>> engine = LoadEngine(model_, ChatUse::kServed);
       if (!engine.ok()) {
         failure = engine.status();
         loading = false;
         ::kill(::getpid(), SIGTERM);
         return failure;
       }
-      for (const auto& [what, value] : DescribeFlags(model_, **engine)) fmt::print(stderr, "{}: {}\n", what, value);
-      fmt::print(stderr, "ready\n");
+      for (const auto& [what, value] : DescribeFlags(model_, **engine)) Remark(fmt::format("{}: {}", what, value));
+      Remark("ready");
       loading = false;
       return std::shared_ptr<server::Backend>(std::make_shared<EngineBackend>(std::move(*engine), config.vocab_size));
     });

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/load_progress.h"
 #include "cli/model_options.h"
+#include "cli/output.h"
 #include "hw/topology.h"
 
 namespace qnext {
@@ -70,8 +71,8 @@ class SynthCommand : public Command {
                                            }));
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    fmt::print(stderr, "qnext: {}: {} in {:.1f} s, {}/s\n", out_, FormatBytes(bytes), seconds,
-               FormatBytes(std::llround(static_cast<double>(bytes) / seconds)));
+    Remark(fmt::format("qnext: {}: {} in {:.1f} s, {}/s", out_, FormatBytes(bytes), seconds,
+                       FormatBytes(std::llround(static_cast<double>(bytes) / seconds))));
     return {};
   }
 

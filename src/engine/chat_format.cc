@@ -13,6 +13,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr char kNameAnother[] = "; --chat-template FILE names another";
 constexpr char kBuiltInSource[] = "built-in ChatML";
 constexpr char kMessageStart[] = "<|im_start|>";
 constexpr char kMessageEnd[] = "<|im_end|>";
@@ -118,7 +119,10 @@ Result<ChatFormat> ChatFormat::Choose(const FolderFormat& found, const std::stri
   Result<ChatTemplate> compiled = ChatTemplate::Compile(found.chat_template->text);
   const std::string& path = found.chat_template->path;
   if (!compiled.ok()) {
-    return BuiltIn(tokenizer, found.tokens, compiled.status().WithContext(path).message());
+    const Status broken = compiled.status().WithContext(path);
+    QNEXT_ASSIGN_OR_RETURN(ChatFormat format, BuiltIn(tokenizer, found.tokens, broken.message()));
+    format.replaced_ = Status(broken.code(), broken.message() + kNameAnother);
+    return format;
   }
   ChatFormat format(std::move(compiled).value(), found.tokens, path);
   format.WarnIfUseless();
@@ -138,7 +142,7 @@ Result<ChatFormat> ChatFormat::BuiltIn(const Tokenizer& tokenizer, const Special
                                        const std::string& why) {
   const std::optional<int32_t> end = tokenizer.FindAdded(kMessageEnd);
   if (!end || !tokenizer.FindAdded(kMessageStart)) {
-    return Unsupported(why + "; name a template with --chat-template");
+    return Unsupported(why + kNameAnother);
   }
   QNEXT_ASSIGN_OR_RETURN(ChatTemplate compiled, ChatTemplate::Compile(kBuiltInTemplate));
   ChatFormat format(std::move(compiled), tokens, kBuiltInSource);

@@ -24,7 +24,8 @@ class ChatFormat {
   // The first of: the file `override_path` (if not empty), <folder>/chat_template.jinja, chat_template of
   // <folder>/tokenizer_config.json (a string, or the entry "default" of a list of named ones). A template of the
   // checkpoint that is absent or cannot be rendered is replaced by a built-in ChatML one, with a warning, if the
-  // vocabulary has its two tokens; an error of the override is an error.
+  // vocabulary has its two tokens; an error of the override is an error. Whoever cannot do with another template than
+  // the checkpoint's asks replaced().
   static Result<ChatFormat> Load(const std::string& folder, const std::string& override_path,
                                  const Tokenizer& tokenizer);
   // The same where the only file is a tokenizer_config.json of this text; `name` stands for the folder in messages.
@@ -39,6 +40,8 @@ class ChatFormat {
 
   const std::string& source() const { return source_; }    // a path, or "built-in ChatML"
   const std::string& warning() const { return warning_; }  // empty: none; also of a template that fails always
+  // Why the template that the checkpoint has cannot be rendered; OK: it can, it has none, or another was asked for.
+  const Status& replaced() const { return replaced_; }
   // The token that ends a message where the format knows it, to be added to the eos tokens.
   std::optional<int32_t> end_id() const { return end_id_; }
 
@@ -67,6 +70,7 @@ class ChatFormat {
   SpecialTokens tokens_;
   std::string source_;
   std::string warning_;
+  Status replaced_;
   std::optional<int32_t> end_id_;
 };
 

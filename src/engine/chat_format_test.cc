@@ -112,7 +112,7 @@ TEST_F(ChatFormatTest, WithoutChatMlTokensThereIsNoReplacement) {
   ASSERT_TRUE(plain.ok()) << plain.status().message();
   const Result<ChatFormat> format = ChatFormat::Load(folder_, "", *plain);
   EXPECT_EQ(format.status().message(),
-            folder_ + ": the checkpoint has no chat template; name a template with --chat-template");
+            folder_ + ": the checkpoint has no chat template; --chat-template FILE names another");
 }
 
 TEST_F(ChatFormatTest, ABrokenConfigIsCorrupt) {

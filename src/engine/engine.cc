@@ -20,9 +20,11 @@ std::vector<int32_t> Engine::ChatEosIds() const {
   return ids;
 }
 
-std::vector<std::string> Engine::Warnings(bool chats) const {
+std::vector<std::string> Engine::Warnings(ChatUse chat) const {
   std::vector<std::string> warnings = parts_.info.warnings;
-  if (chats && parts_.chat.ok() && !parts_.chat->warning().empty()) warnings.push_back(parts_.chat->warning());
+  const bool speak =
+      chat == ChatUse::kServed || (chat != ChatUse::kNone && parts_.chat.ok() && parts_.chat->replaced().ok());
+  if (speak && parts_.chat.ok() && !parts_.chat->warning().empty()) warnings.push_back(parts_.chat->warning());
   if (parts_.eos_ids.empty()) {
     warnings.push_back("eos_token_id: the checkpoint names none; answers end at their limit of tokens only");
   }

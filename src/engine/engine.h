@@ -17,10 +17,19 @@
 
 namespace qnext {
 
+// What the requests will need of the chat template.
+enum class ChatUse : uint8_t {
+  kNone,        // nothing: text is continued as it stands
+  kSome,        // some of them all: an error of the template is theirs
+  kEverything,  // nothing works without it: its error is one of loading, before the weights are read
+  kServed,      // whatever can be answered is: the built-in template stands in for one that cannot be rendered
+};
+
 struct EngineOptions {
   ModelLoadOptions load;
   std::optional<int64_t> context;  // tokens; absent: kDefaultContext, or less where the model has less
   std::string chat_template_path;  // overrides the checkpoint's; empty: none
+  ChatUse chat = ChatUse::kServed;
 };
 
 constexpr int64_t kDefaultContext = 32768;
@@ -75,8 +84,8 @@ class Engine {
   const EngineInfo& info() const { return parts_.info; }
   std::optional<ExpertStats> expert_stats() const { return parts_.model->expert_stats(); }
   int64_t context() const { return parts_.model->context(); }
-  // What whoever runs this engine should know; with `chats`, about its chat template too.
-  std::vector<std::string> Warnings(bool chats) const;
+  // What whoever runs this engine should know, about its chat template as far as that is used.
+  std::vector<std::string> Warnings(ChatUse chat) const;
 
   Status Validate(const Request& request) const;
 

@@ -13,7 +13,9 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options, const
   Result<std::vector<int32_t>> eos_ids = CheckVocabulary(files.config, files.tokenizer.vocab_end());
   if (!eos_ids.ok()) return eos_ids.status().WithContext(files.source);
   // A template that was asked for by name must work; the checkpoint's own is needed by chats only.
-  if (!files.chat.ok() && !options.chat_template_path.empty()) return files.chat.status();
+  const bool needed = options.chat == ChatUse::kEverything;
+  if (!files.chat.ok() && (needed || !options.chat_template_path.empty())) return files.chat.status();
+  if (needed) QNEXT_RETURN_IF_ERROR(files.chat->replaced());
 
   const SequenceLimits limits{.context = context, .vocab_end = files.tokenizer.vocab_end()};
   QNEXT_ASSIGN_OR_RETURN(LoadedLanguageModel loaded, LoadLanguageModel(options.load, files.config, limits, progress));

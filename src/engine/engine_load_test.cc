@@ -42,7 +42,7 @@ TEST(EngineLoadTest, SaysWhatItLoaded) {
   EXPECT_EQ(engine.context(), 32768);
   EXPECT_EQ(engine.eos_ids(), (std::vector<int32_t>{4098, 4096}));  // of generation_config.json
   EXPECT_EQ(engine.defaults().temperature, 0.7);
-  EXPECT_TRUE(engine.Warnings(/*chats=*/true).empty());
+  EXPECT_TRUE(engine.Warnings(ChatUse::kServed).empty());
 }
 
 // tests/golden/reference.json: greedy continuations of the published implementation in float32.

@@ -133,8 +133,8 @@ TEST(EngineTest, WarnsOfACheckpointWithoutEos) {
                                   .eos_ids = {},
                                   .defaults = {},
                                   .info = {}});
-  ASSERT_EQ(engine.Warnings(/*chats=*/true).size(), 1u);
-  EXPECT_EQ(engine.Warnings(/*chats=*/true)[0].rfind("eos_token_id: ", 0), 0u);
+  ASSERT_EQ(engine.Warnings(ChatUse::kServed).size(), 1u);
+  EXPECT_EQ(engine.Warnings(ChatUse::kServed)[0].rfind("eos_token_id: ", 0), 0u);
 }
 
 TEST(ChooseContextTest, DefaultsAndLimits) {

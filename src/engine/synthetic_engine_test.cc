@@ -46,7 +46,7 @@ TEST_F(SyntheticEngineTest, SaysWhatIsMadeUp) {
   EXPECT_NEAR(engine->info().simulated_routing->entropy_bits, 5, 0.01);
   EXPECT_EQ(Describe(*engine->info().simulated_routing), "simulated: uniform, 5.00 bits of entropy of at most 5.00");
   EXPECT_EQ(engine->eos_ids(), (std::vector<int32_t>{258, 256}));
-  EXPECT_TRUE(engine->Warnings(/*chats=*/true).empty());
+  EXPECT_TRUE(engine->Warnings(ChatUse::kServed).empty());
 }
 
 TEST_F(SyntheticEngineTest, GeneratesAndConverses) {

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import struct
+import subprocess
 import sys
 
 import numpy as np
@@ -515,12 +516,44 @@ class BadInput:
         os.remove(template)
 
     def template_is_named(self, name, model):
-        """Replaced by the built-in template with a warning that names the file; what needs no template says nothing."""
+        """What needs the template says why it cannot be had, and answers nothing; what needs none says nothing; a server serves what it can."""
+        said = f"qnext: error: {model}/tokenizer_config.json: line 1: "
         result = harness.run(self.suite.qnext, ["chat", "--model", model, "--max-tokens", "4"], "Hello\n", TIMEOUT)
-        warned = "warning: " in result.stderr and "tokenizer_config.json" in result.stderr and "built-in ChatML" in result.stderr
-        self.suite.check(name, result.returncode == 0 and warned, harness.describe(result))
+        only = len(result.stderr.splitlines()) == 1 and result.stderr.startswith(said) and "--chat-template FILE" in result.stderr
+        self.suite.check(name, result.returncode == 1 and result.stdout == "" and only, harness.describe(result))
+        another = os.path.join(self.folder, "another.jinja")
+        with open(another, "w", encoding="utf-8") as f:
+            f.write("{{ messages[0].content }}")
+        result = harness.run(self.suite.qnext, ["chat", "--model", model, "--max-tokens", "4", "--chat-template", another], "Hello\n", TIMEOUT)
+        self.suite.check(f"{name}, another", result.returncode == 0 and result.stdout != "" and "template" not in result.stderr, harness.describe(result))
         result = harness.run(self.suite.qnext, ["generate", "--model", model, "--prompt", "Hello", "--max-tokens", "4"], "", TIMEOUT)
         self.suite.check(f"{name}, generate", result.returncode == 0 and "template" not in result.stderr, harness.describe(result))
+        lines = {"batch of prompts": '{"prompt": "a", "max_tokens": 1}\n', "batch of messages": '{"messages": [{"role": "user", "content": "a"}]}\n'}
+        for kind, line in lines.items():
+            result = harness.run(self.suite.qnext, ["batch", "--model", model, "--in", "-", "--out", "-"], line, TIMEOUT)
+            if kind == "batch of prompts":
+                good = result.returncode == 0 and "template" not in result.stderr
+            else:
+                good = result.returncode == 1 and result.stderr.startswith("qnext: error: standard input: line 1: ") and said[14:] in result.stderr
+            self.suite.check(f"{name}, {kind}", good, harness.describe(result))
+        result = harness.run(self.suite.qnext, ["inspect", "--model", model], "", TIMEOUT)
+        self.suite.check(f"{name}, inspect", result.returncode == 0 and said[14:] in result.stdout + result.stderr, harness.describe(result))
+        self.served_without_template(name, model)
+
+    def served_without_template(self, name, model):
+        """A server warns and answers with the built-in template, for completions need none."""
+        server = subprocess.Popen([self.suite.qnext, "serve", "--model", model, "--port", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        lines = []
+        for line in server.stderr:
+            lines.append(line)
+            if line.startswith("ready"):
+                break
+        server.terminate()
+        lines.append(server.stderr.read())
+        server.stderr.close()
+        code, text = server.wait(TIMEOUT), "".join(lines)
+        good = code == 0 and "ready" in text and f"warning: {model}/tokenizer_config.json: line 1: " in text and "using the built-in ChatML" in text
+        self.suite.check(f"{name}, serve", good, f"exit code {code}, stderr {text!r}")
 
     def index_that_omits(self):
         """A tensor that a shard holds and the index does not name: read all the same, and inspect says so."""
@@ -611,6 +644,74 @@ class BadInput:
         self.expect("batch: lines of an earlier run as --in", ["batch", "--model", twin, "--in", out + ".partial", "--out", out], [f"{out}.partial: is left"])
         with open(out + ".partial", encoding="utf-8") as f:
             self.suite.check("batch: finished lines stay", len(f.readlines()) == 2 and not os.path.exists(out), "")
+
+    def files_kept(self):
+        """Nothing that a command writes lands in the checkpoint or on its inputs; a file that grows too large is an error and leaves no half."""
+        kept = os.path.join(self.folder, "kept")
+        shutil.copytree(self.good, kept)
+        before = {name: os.stat(os.path.join(kept, name)).st_mtime_ns for name in sorted(os.listdir(kept))}
+        config, ids = os.path.join(kept, "config.json"), os.path.join(self.folder, "ids.json")
+        with open(ids, "w", encoding="utf-8") as f:
+            f.write("[1, 2]")
+        logits = ["logits", "--model", kept, "--ids-file", ids, "--out"]
+        for to, says in ((config, "checkpoint's folder"), (os.path.join(kept, "new"), "checkpoint's folder"), (ids, "is the input of --ids-file too")):
+            self.expect(f"logits: --out {os.path.basename(to)}", [*logits, to], ["--out: " + to, says], codes=(2,))
+        for to in (kept, config):
+            self.expect(f"bench: --out {os.path.basename(to)}", ["bench", "quick", "--model", kept, "--out", to], ["--out: ", "checkpoint's folder"], codes=(2,))
+        chat = ["chat", "--model", kept, "--max-tokens", "1"]
+        result = harness.run(self.suite.qnext, chat, f"/save {config}\n/save {kept}/new\n/save {self.folder}\n", TIMEOUT)
+        said = result.stderr.splitlines()[-3:]
+        good = result.returncode == 0 and [line.split(":")[0] for line in said[:2]] == ["/save"] * 2 and said[2] == f"{self.folder}: is a directory"
+        self.suite.check("chat: /save into the checkpoint", good, harness.describe(result))
+        after = {name: os.stat(os.path.join(kept, name)).st_mtime_ns for name in sorted(os.listdir(kept))}
+        self.suite.check("the checkpoint stays as it was", after == before, f"{before} {after}")
+
+        folder = os.path.join(self.folder, "small files")
+        os.mkdir(folder)
+        lines = os.path.join(self.folder, "two.jsonl")
+        with open(lines, "w", encoding="utf-8") as f:
+            f.write('{"prompt": "a", "max_tokens": 1}\n{"prompt": "a", "max_tokens": 200, "temperature": 0}\n')
+        for name, arguments, stdin, left in (
+                ("logits", [*logits, os.path.join(folder, "x")], "", {}),
+                ("bench", ["bench", "quick", "--model", kept, "--repetitions", "1", "--out", folder], "", {}),
+                ("generate", ["generate", "--model", kept, "--prompt", "a", "--max-tokens", "200", "--ignore-eos"], "", {}),
+                ("synth", ["synth", "--kind", config, "--out", os.path.join(folder, "s")], "", {"s": None}),
+                ("batch", ["batch", "--model", kept, "--in", lines, "--out", os.path.join(folder, "b"), "--ignore-eos"], "", {"b.partial": 1})):
+            label = f"ulimit -f: {name}"
+            if not self.suite.wanted(label):
+                continue
+            out = os.path.join(self.folder, "stdout")
+            shell = 'ulimit -f 0; exec "$0" "$@" >"$OUT"' if name == "generate" else 'ulimit -f 1; exec "$0" "$@"'
+            result = subprocess.run(["/bin/bash", "-c", shell, self.suite.qnext, *arguments], capture_output=True, text=True, timeout=TIMEOUT, env={**os.environ, "OUT": out})
+            found = {entry: None if os.path.isdir(os.path.join(folder, entry)) else open(os.path.join(folder, entry), encoding="utf-8").read().count("\n")
+                     for entry in os.listdir(folder)}
+            good = result.returncode == 1 and "File too large" in result.stderr and found == left and (name != "synth" or not os.listdir(os.path.join(folder, "s")))
+            self.suite.check(label, good, f"{harness.describe(result)}, files {found}")
+            shutil.rmtree(folder)
+            os.mkdir(folder)
+
+    def closed_descriptors(self):
+        """Standard descriptors that are closed: what needs them says so, and no file that is opened later stands in for them."""
+        generate = ["generate", "--model", self.good, "--prompt", "a", "--max-tokens", "2", "--temperature", "0"]
+        for name, arguments, closed, code, says in (
+                ("chat without input", ["chat", "--model", self.good], "<&-", 1, "standard input: cannot be read: Bad file descriptor"),
+                ("prompt without input", ["generate", "--model", self.good, "--prompt-file", "-"], "<&-", 1, "standard input"),
+                ("batch without input", ["batch", "--model", self.good, "--in", "-", "--out", "-"], "<&-", 1, "standard input"),
+                ("inspect without input", ["inspect", "--model", self.good], "<&-", 0, None),
+                ("generate without input", generate, "<&-", 0, None),
+                ("generate without output", generate, ">&-", 1, "output"),
+                ("inspect without output", ["inspect", "--model", self.good], ">&-", 1, "output"),
+                ("generate without errors", generate, "2>&-", 0, None),
+                ("generate with nobody to read its error", [*generate, "--frobnicate"], "2>&-", 2, None),
+                ("a warning on a full disk", [*generate, "--dense-weights", "int8"], "2>/dev/full", 0, None),
+                ("an error on a full disk", [*generate, "--frobnicate"], "2>/dev/full", 2, None),
+                ("generate with nothing", generate, "<&- >&- 2>&-", 1, None),
+                ("chat with nothing", ["chat", "--model", self.good], "<&- >&- 2>&-", 1, None)):
+            if not self.suite.wanted(f"closed: {name}"):
+                continue
+            result = harness.run("/bin/bash", ["-c", f'exec "$0" "$@" {closed}', self.suite.qnext, *arguments], "", TIMEOUT)
+            good = result.returncode == code and (says is None or says in result.stderr)
+            self.suite.check(f"closed: {name}", good, harness.describe(result))
 
     def limits(self):
         """Too little memory and too few threads: an error, at whatever point it strikes. Sanitizers need more address space than any limit."""
@@ -715,7 +816,7 @@ class BadInput:
 
 def main():
     tests = BadInput()
-    for part in (tests.works, tests.checkpoints, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.index_that_omits, tests.disputed_zero_points, tests.batch, tests.limits, tests.small_stacks, tests.usage, tests.option_files, tests.synthetic):
+    for part in (tests.works, tests.checkpoints, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.index_that_omits, tests.disputed_zero_points, tests.batch, tests.files_kept, tests.closed_descriptors, tests.limits, tests.small_stacks, tests.usage, tests.option_files, tests.synthetic):
         part()
     tests.suite.finish()
 
