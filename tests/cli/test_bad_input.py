@@ -418,6 +418,25 @@ class BadInput:
             self.expect(f"no such folder: {words[0]}", [words[0], "--model", "/nonexistent/folder", *words[1:]], ["/nonexistent/folder"])
         self.expect("a file instead of a folder", ["generate", "--model", os.path.join(self.good, "config.json"), "--prompt", "a"], ["config.json"])
 
+    def not_finite(self):
+        """NaN and infinities anywhere: one error that names every tensor which holds some, whatever becomes of the weights."""
+        broken = os.path.join(self.folder, "not-finite")
+        spoiled = {"model.embed_tokens.weight": (100, np.nan), "lm_head.weight": (7, np.inf), NORM: (63, -np.inf), "model.layers.1.mlp.gate.weight": (0, np.nan),
+                   "model.layers.0.mlp.shared_expert_gate.weight": (1, np.nan), "model.layers.0.linear_attn.in_proj_ba.weight": (5, np.inf),
+                   UP + ".scales": (3, np.nan), OUT + ".scales": (0, np.inf)}
+
+        def change(tensors):
+            for name, (position, value) in spoiled.items():
+                tensor = tensors[name]
+                if tensor.dtype == "BF16":  # held as 16-bit words
+                    value = {np.inf: 0x7f80, -np.inf: 0xff80}.get(value, 0x7fc0)
+                set_flat(name, position, value)(tensors)
+
+        Tensors(self.spec)(change)(broken)
+        for dense in ("stored", "int8"):
+            self.expect(f"not finite: {dense} weights", ["generate", "--model", broken, "--prompt", "Hello", "--max-tokens", "1", "--dense-weights", dense],
+                        [f"{broken}: {len(spoiled)} problems with the contents of tensors:", *(f"{name}: the element at [" for name in spoiled)])
+
     def works(self):
         """The unspoiled folder must work, or every refusal below would prove nothing."""
         result = harness.run(self.suite.qnext, ["generate", "--model", self.good, "--prompt", "Hello", "--max-tokens", "2"], timeout=TIMEOUT)
@@ -715,7 +734,7 @@ class BadInput:
 
 def main():
     tests = BadInput()
-    for part in (tests.works, tests.checkpoints, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.index_that_omits, tests.disputed_zero_points, tests.batch, tests.limits, tests.small_stacks, tests.usage, tests.option_files, tests.synthetic):
+    for part in (tests.works, tests.checkpoints, tests.not_finite, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.index_that_omits, tests.disputed_zero_points, tests.batch, tests.limits, tests.small_stacks, tests.usage, tests.option_files, tests.synthetic):
         part()
     tests.suite.finish()
 
