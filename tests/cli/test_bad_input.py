@@ -601,6 +601,39 @@ class BadInput:
             f.write("[" * 100000)
         self.expect("logits: deep ids", ["logits", "--model", self.good, "--ids-file", deep, "--out", os.path.join(self.folder, "x.safetensors")], [deep])
 
+    def batch_fields(self):
+        """Messages and tools are checked before the template sees them; the message names line and field."""
+        path, out = os.path.join(self.folder, "fields.jsonl"), os.path.join(self.folder, "fields-out.jsonl")
+        batch = ["batch", "--model", self.good, "--in", path, "--out", out, "--max-tokens", "1"]
+        user = {"role": "user", "content": "x"}
+        for name, item, named in (
+                ("tools holds a number", {"messages": [user], "tools": [5]}, "tools[0]: must be an object"),
+                ("tools is a text", {"messages": [user], "tools": "f"}, "tools: must be an array"),
+                ("a tool without a function", {"messages": [user], "tools": [{"type": "function"}]}, "tools[0].function: is required"),
+                ("a function without a name", {"messages": [user], "tools": [{"function": {}}]}, "tools[0].function.name: is required"),
+                ("unknown role", {"messages": [user, {"role": "robot", "content": "x"}]}, "messages[1].role: must be \"system\", "),
+                ("role is a number", {"messages": [{"role": 5, "content": "x"}]}, "messages[0].role: must be a string"),
+                ("no content", {"messages": [{"role": "user"}]}, "messages[0].content: is required"),
+                ("content is a number", {"messages": [{"role": "user", "content": 5}]}, "messages[0].content: must be a string or an array"),
+                ("content holds a number", {"messages": [{"role": "user", "content": [5]}]}, "messages[0].content[0]: must be an object"),
+                ("content is an image", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0].type: must be \"text\""),
+                ("a tool call of a number", {"messages": [{"role": "assistant", "tool_calls": [5]}]}, "messages[0].tool_calls[0]: must be an object")):
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(json.dumps(item) + "\n")
+            self.expect(f"batch: {name}", batch, [f"{path}: line 1: {named}"])
+            if os.path.exists(out + ".partial"):
+                os.remove(out + ".partial")
+        for name, line, named in (("invalid UTF-8", b'{"prompt": "caf\xe9"}', "line 1: invalid UTF-8 at byte 16"), ("UTF-8 cut short", b'{"prompt": "a\xe2\x82', "line 1: invalid UTF-8 at byte 14")):
+            with open(path, "wb") as f:
+                f.write(line + b"\n")
+            self.expect(f"batch: {name}", batch, [f"{path}: {named}"])
+        if self.suite.wanted("batch: messages in the template's form"):
+            call = {"function": {"name": "f", "arguments": {"a": 1}}}
+            item = {"messages": [{"role": "developer", "content": [{"type": "text", "text": "x"}]}, user, {"role": "assistant", "tool_calls": [call]},
+                                 {"role": "tool", "name": "f", "content": "1"}], "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]}
+            result = harness.run(self.suite.qnext, ["batch", "--model", self.good, "--in", "-", "--out", "-", "--max-tokens", "1"], json.dumps(item), TIMEOUT)
+            self.suite.check("batch: messages in the template's form", result.returncode == 0 and len(result.stdout.splitlines()) == 1, harness.describe(result))
+
     def batch_output(self, path):
         """--out destroys neither what is read nor what was answered before, and says why a place cannot be written."""
         good, bad = json.dumps({"prompt": "a", "max_tokens": 1}), '{"prompt": 7}'
@@ -734,7 +767,7 @@ class BadInput:
 
 def main():
     tests = BadInput()
-    for part in (tests.works, tests.checkpoints, tests.not_finite, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.index_that_omits, tests.disputed_zero_points, tests.batch, tests.limits, tests.small_stacks, tests.usage, tests.option_files, tests.synthetic):
+    for part in (tests.works, tests.checkpoints, tests.not_finite, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.index_that_omits, tests.disputed_zero_points, tests.batch, tests.batch_fields, tests.limits, tests.small_stacks, tests.usage, tests.option_files, tests.synthetic):
         part()
     tests.suite.finish()
 
