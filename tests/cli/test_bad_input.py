@@ -692,8 +692,21 @@ class BadInput:
                 ["--threads: the system does not start 500 threads"])
         limited("threads beyond a small limit of memory", 400000, [*generate, "--threads", "64"], ["64", "--threads"])
         limited("weights, buffers and threads together", 60000, [*generate, "--threads", "2"], [self.good, "bytes"], codes=(1,))
+        self.address_space([*generate, "--threads", "2"])
+
+    def address_space(self, arguments):
+        """At every limit either an answer, or a reason from the program, or one from the loader, which could not start it."""
         for megabytes in range(24, 400, 16):
-            limited(f"{megabytes} MB of address space", megabytes * 1024, [*generate, "--threads", "2"], [], codes=(0, 1, 127))
+            name = f"{megabytes} MB of address space"
+            if not self.suite.wanted(name):
+                continue
+            result = harness.run("/bin/bash", ["-c", f'ulimit -v {megabytes * 1024}; exec "$0" "$@"', self.suite.qnext, *arguments], "", TIMEOUT)
+            lines = result.stderr.splitlines()
+            errors = [line for line in lines if line.startswith("qnext: error:")]
+            ok = {0: result.stdout != "" and not errors,
+                  1: len(errors) == 1 and len(errors[0].removeprefix("qnext: error:").strip()) >= 8 and result.stdout == "",
+                  127: any("error while loading shared libraries: " in line for line in lines) and result.stdout == ""}.get(result.returncode, False)
+            self.suite.check(name, ok, harness.describe(result))
 
     def small_stacks(self):
         """`ulimit -s` below what the program likes: the same answer, also with several threads and a chat template."""
@@ -707,6 +720,49 @@ class BadInput:
                 shell = f'ulimit -s {kilobytes}; exec "$0" "$@"'
                 result = harness.run("/bin/bash", ["-c", shell, self.suite.qnext, *command, *arguments], stdin, TIMEOUT)
                 self.suite.check(f"{name} with {kilobytes} KiB", result.returncode == 0 and result.stdout == expected.stdout, harness.describe(result))
+
+    def environment(self):
+        """A variable that sets nothing is warned of, beside what the command does; one with a bad value is named."""
+        generate = ["generate", "--model", self.good, "--prompt", "Hello", "--max-tokens", "1"]
+        warning = "qnext: warning: QNEXT_BOGUS: no command has an option that this variable sets; it is ignored"
+
+        def run(variables, arguments):
+            settings = [f"{name}={value}" for name, value in variables.items()]
+            return harness.run("/usr/bin/env", [*settings, self.suite.qnext, *arguments], "", TIMEOUT)
+
+        if self.suite.wanted("environment"):
+            for name, arguments, code in (("environment: unknown variable", generate, 0), ("environment: unknown variable and an error", [*generate, "--frobnicate"], 2)):
+                result = run({"QNEXT_BOGUS": "1", "QNEXT_TOP_K": "5"}, arguments)
+                self.suite.check(name, result.returncode == code and result.stderr.splitlines().count(warning) == 1 and result.stderr.count("warning") == 1, harness.describe(result))
+            result = run({"QNEXT_BOGUS": "", "QNEXT_TOP_K": "5"}, generate)
+            self.suite.check("environment: nothing to warn of", result.returncode == 0 and "warning" not in result.stderr, harness.describe(result))
+            result = run({"QNEXT_IGNORE_EOS": "maybe"}, generate)
+            self.suite.check("environment: maybe", result.returncode == 2 and 'QNEXT_IGNORE_EOS: must be true or false, not "maybe"' in result.stderr, harness.describe(result))
+
+    def sentences(self):
+        """What was unclear or let through once."""
+        generate = ["generate", "--model", self.good]
+        self.expect("an option twice", [*generate, "--prompt", "a", "--prompt", "b"], ["error: --prompt: may be given only once"], codes=(2,))
+        self.expect("standard input is empty", [*generate, "--prompt-file", "-"], ["error: standard input is empty"])
+        self.expect("stop that is not UTF-8", [*generate, "--prompt", "a", "--stop", b"ab\xff".decode("utf-8", "surrogateescape")], ["--stop: invalid UTF-8 at byte 3"], codes=(2,))
+        broken = os.path.join(self.folder, "sentences")
+        shutil.copytree(self.good, broken)
+        quantization(modules_to_not_convert="lm_head")(broken)
+        self.expect("modules_to_not_convert is a text", ["generate", "--model", broken, "--prompt", "a"],
+                    [f"{broken}/config.json: quantization_config: modules_to_not_convert: expected a list of names"])
+
+    def template_that_ignores(self):
+        """A template that shows no message: inspect says so, and whatever chats warns."""
+        broken = os.path.join(self.folder, "ignoring")
+        shutil.copytree(self.good, broken)
+        write_text("chat_template.jinja", "Good day!")(broken)
+        said = f"{broken}/chat_template.jinja: the template ignores the messages"
+        for command in ("inspect", "chat"):
+            name = f"{command}: template that ignores the messages"
+            if self.suite.wanted(name):
+                options = ["--max-tokens", "1"] if command == "chat" else []
+                result = harness.run(self.suite.qnext, [command, "--model", broken, *options], "Hello\n", TIMEOUT)
+                self.suite.check(name, result.returncode == 0 and said in (result.stdout if command == "inspect" else result.stderr), harness.describe(result))
 
     def usage(self):
         generate = ["generate", "--model", self.good, "--prompt", "Hello"]
@@ -767,7 +823,7 @@ class BadInput:
 
 def main():
     tests = BadInput()
-    for part in (tests.works, tests.checkpoints, tests.not_finite, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.index_that_omits, tests.disputed_zero_points, tests.batch, tests.batch_fields, tests.limits, tests.small_stacks, tests.usage, tests.option_files, tests.synthetic):
+    for part in (tests.works, tests.checkpoints, tests.not_finite, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.index_that_omits, tests.disputed_zero_points, tests.batch, tests.batch_fields, tests.limits, tests.small_stacks, tests.environment, tests.sentences, tests.template_that_ignores, tests.usage, tests.option_files, tests.synthetic):
         part()
     tests.suite.finish()
 
