@@ -13,30 +13,28 @@
 #include "cli/result_file.h"
 #include "cli/sampling_options.h"
 #include "cli/text_input.h"
+#include "server/chat_messages.h"
 #include "text/json_keys.h"
+#include "text/utf8.h"
 
 namespace qnext {
 namespace {
 
 using nlohmann::ordered_json;
 
-// A message of which the template would make nothing that was meant.
-Status CheckMessages(const ordered_json& messages) {
-  if (!messages.is_array()) return InvalidArgument("messages: must be an array of messages");
-  if (messages.empty()) return InvalidArgument("messages: must not be empty");
-  for (size_t i = 0; i < messages.size(); ++i) {
-    const ordered_json& message = messages[i];
-    if (!message.is_object() || !message.contains("role") || !message["role"].is_string()) {
-      return InvalidArgument(fmt::format("messages[{}]: must be an object with a role", i));
-    }
-    const bool calls = message.contains("tool_calls");  // then an assistant may say nothing
-    const bool content = message.contains("content") && !message["content"].is_null();
-    if (!content && !calls) return InvalidArgument(fmt::format("messages[{}].content: is missing", i));
-    if (content && !message["content"].is_string() && !message["content"].is_array()) {
-      return InvalidArgument(fmt::format("messages[{}].content: must be a string or an array of parts", i));
-    }
-  }
-  return Status();
+// What the template gets to see, or the field that is wrong.
+struct Chat {
+  ordered_json messages;
+  ordered_json extra = ordered_json::object();
+};
+
+Result<Chat> ReadChat(const ordered_json& item) {
+  server::FirstError errors;
+  server::FieldReader fields(item, "", errors);
+  Chat chat = {.messages = server::ReadMessages(fields, server::MessageForm::kFile, errors)};
+  if (const ordered_json* tools = server::ReadTools(fields, errors)) chat.extra["tools"] = *tools;
+  if (errors.error()) return InvalidArgument(errors.error()->message);
+  return chat;
 }
 
 class BatchCommand : public Command {
@@ -104,9 +102,12 @@ class BatchCommand : public Command {
 
   Result<std::string> Answer(Engine& engine, const std::string& line, const GenerationHooks& hooks) const {
     QNEXT_RETURN_IF_ERROR(CheckJsonLimits(line, {}));
+    if (const size_t valid = ValidUtf8Prefix(line); valid < line.size()) {
+      return InvalidArgument(fmt::format("invalid UTF-8 at byte {} of the line", valid + 1));
+    }
+    QNEXT_RETURN_IF_ERROR(CheckJsonKeys(line));
     const ordered_json item = ordered_json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!item.is_object()) return InvalidArgument("is not a JSON object");
-    QNEXT_RETURN_IF_ERROR(CheckJsonKeys(line));
     Request request;
     request.sampling = ToSamplingParams(sampling_, engine.defaults());
     request.max_tokens = sampling_.max_tokens;
@@ -133,10 +134,8 @@ class BatchCommand : public Command {
     } else {
       QNEXT_RETURN_IF_ERROR(engine.chat().status());
       QNEXT_RETURN_IF_ERROR(engine.chat()->replaced());
-      QNEXT_RETURN_IF_ERROR(CheckMessages(item["messages"]));
-      ordered_json extra = ordered_json::object();
-      if (item.contains("tools")) extra["tools"] = item["tools"];
-      QNEXT_ASSIGN_OR_RETURN(const std::string prompt, engine.chat()->Render(item["messages"], extra));
+      QNEXT_ASSIGN_OR_RETURN(const Chat chat, ReadChat(item));
+      QNEXT_ASSIGN_OR_RETURN(const std::string prompt, engine.chat()->Render(chat.messages, chat.extra));
       request.prompt_ids = engine.tokenizer().Encode(prompt);
       request.eos_ids = engine.ChatEosIds();
     }

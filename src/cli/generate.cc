@@ -98,14 +98,15 @@ class GenerateCommand : public Command {
     return options_.prompt ? *options_.prompt : ReadTextInput(options_.prompt_file);
   }
 
-  // "prompt: is empty" becomes "--prompt: is empty", or begins with the file.
+  // "prompt: is empty" becomes "--prompt: is empty", or "standard input is empty", or begins with the file.
   Status InTermsOfSource(const Status& status) const {
     constexpr std::string_view kField = "prompt: ";
     if (!status.message().starts_with(kField)) return InOptionTerms(status);
     const std::string rest = status.message().substr(kField.size());
     if (options_.prompt) return {status.code(), "--prompt: " + rest};
-    return {status.code(), fmt::format("{}: the prompt {}",
-                                       options_.prompt_file == "-" ? "standard input" : options_.prompt_file, rest)};
+    const bool standard = options_.prompt_file == "-";
+    if (standard && rest == "is empty") return {status.code(), "standard input is empty"};
+    return {status.code(), fmt::format("{}: the prompt {}", standard ? "standard input" : options_.prompt_file, rest)};
   }
 
   GenerateOptions options_;

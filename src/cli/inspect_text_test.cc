@@ -90,6 +90,13 @@ TEST_F(InspectTextTest, ATemplateThatCannotBeRenderedIsNamedWithItsReason) {
   EXPECT_NE(report.warnings[0].find("no system messages"), std::string::npos);
 }
 
+TEST_F(InspectTextTest, ATemplateThatIgnoresTheMessagesIsNamed) {
+  std::ofstream(folder_ + "/chat_template.jinja") << "Hello!";
+  EXPECT_EQ(Report().warnings, std::vector<std::string>{"chat: " + folder_ +
+                                                        "/chat_template.jinja: the template ignores the messages: it "
+                                                        "renders the same text whatever is asked"});
+}
+
 TEST_F(InspectTextTest, TheCommandSaysIt) {
   const Outcome good = RunQnext({"inspect", "--model", TinyFolder(), "--json"});
   EXPECT_EQ(good.exit_code, kExitDone) << good.error;

@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
-#include <cstdlib>
+#include <string_view>
 
 #include "cli/program.h"
 
@@ -20,13 +20,20 @@ struct Call {
   int exit_code = 1;
 };
 
+qnext::Environment ReadEnvironment() {
+  qnext::Environment environment;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const size_t equals = text.find('=');
+    if (!text.starts_with("QNEXT_") || equals == std::string_view::npos) continue;
+    environment.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return environment;
+}
+
 void* Run(void* data) {
   Call& call = *static_cast<Call*>(data);
-  const qnext::Environment environment = [](const std::string& name) -> std::optional<std::string> {
-    const char* value = std::getenv(name.c_str());
-    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-  };
-  call.exit_code = qnext::RunProgram(call.arguments, environment);
+  call.exit_code = qnext::RunProgram(call.arguments, ReadEnvironment());
   return nullptr;
 }
 

@@ -55,14 +55,14 @@ std::string UsageText(const CLI::Error& error, const CLI::App& command) {
   if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) return option + ": is needed";
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
     const bool many = what.find("At Most") != std::string::npos;
-    return option + (many ? ": is given more than once" : ": a value is needed");
+    return option + (many ? ": may be given only once" : ": a value is needed");
   }
   if (dynamic_cast<const CLI::ConversionError*>(&error) != nullptr) {
     const size_t equals = what.find(" = ");
     const std::string value = equals == std::string::npos ? "" : what.substr(equals + 3);
     const CLI::Option* known = command.get_option_no_throw(option);
     const bool flag = known != nullptr && known->get_expected_max() == 0;
-    return fmt::format("{}: {}\"{}\"", option, flag ? "true or false, not " : "cannot be read from ", value);
+    return fmt::format("{}: {}\"{}\"", option, flag ? "must be true or false, not " : "cannot be read from ", value);
   }
   return what;
 }

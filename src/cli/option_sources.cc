@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -38,6 +39,10 @@ CLI::Option* FindOption(CLI::App& command, std::string name) {
   return command.get_option_no_throw("--" + name);
 }
 
+bool HasVariable(const CLI::App& command, const CLI::Option& option) {
+  return !option.get_lnames().empty() && &option != command.get_help_ptr();
+}
+
 }  // namespace
 
 std::string EnvironmentName(const std::string& option) {
@@ -51,14 +56,29 @@ std::string EnvironmentName(const std::string& option) {
 
 Status FillFromEnvironment(CLI::App& command, const Environment& environment) {
   for (CLI::Option* option : command.get_options()) {
-    if (option->count() > 0 || option->get_lnames().empty() || option == command.get_help_ptr()) continue;
+    if (option->count() > 0 || !HasVariable(command, *option)) continue;
     const std::string name = EnvironmentName(option->get_lnames().front());
     // An empty variable is none, as elsewhere.
-    if (const std::optional<std::string> value = environment(name); value && !value->empty()) {
-      QNEXT_RETURN_IF_ERROR(SetOption(command, *option, {*value}, name));
+    if (const auto found = environment.find(name); found != environment.end() && !found->second.empty()) {
+      QNEXT_RETURN_IF_ERROR(SetOption(command, *option, {found->second}, name));
     }
   }
   return {};
+}
+
+std::vector<std::string> UnknownVariables(const CLI::App& program, const Environment& environment) {
+  std::set<std::string> known;
+  for (const CLI::App* command : program.get_subcommands(nullptr)) {
+    for (const CLI::Option* option : command->get_options()) {
+      if (HasVariable(*command, *option)) known.insert(EnvironmentName(option->get_lnames().front()));
+    }
+  }
+  std::vector<std::string> warnings;
+  for (const auto& [name, value] : environment) {
+    if (value.empty() || known.contains(name)) continue;
+    warnings.push_back(name + ": no command has an option that this variable sets; it is ignored");
+  }
+  return warnings;
 }
 
 Status FillFromFile(CLI::App& program, CLI::App& command, const std::string& path) {

@@ -22,7 +22,7 @@ Outcome RunPlan(std::vector<std::string> arguments) {
   ::testing::internal::CaptureStdout();
   ::testing::internal::CaptureStderr();
   Outcome outcome;
-  outcome.exit_code = RunProgram(arguments, [](const std::string&) { return std::nullopt; });
+  outcome.exit_code = RunProgram(arguments, {});
   outcome.out = ::testing::internal::GetCapturedStdout();
   outcome.error = ::testing::internal::GetCapturedStderr();
   return outcome;

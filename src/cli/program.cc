@@ -60,32 +60,14 @@ CommandLine UsageError(const std::string& message) {
   return {.command = nullptr, .exit_code = kExitUsage, .out = "", .error = OneLine(message)};
 }
 
-}  // namespace
+// Commands as the library knows them and as they are.
+using Registered = std::vector<std::pair<CLI::App*, Command*>>;
 
-CommandLine ParseCommandLine(const std::vector<std::string>& arguments,
-                             const std::vector<std::unique_ptr<Command>>& commands, const Environment& environment) {
-  CLI::App app("Runs Qwen3-Next GPTQ Int4 checkpoints on one machine.", "qnext");
-  app.set_version_flag("--version", VersionText());
-  app.require_subcommand(1);
-  app.footer(kFooter);
-  app.formatter(std::make_shared<HelpFormatter>());
-
-  std::string config_file;
-  std::vector<std::pair<CLI::App*, Command*>> known;
-  for (const auto& command : commands) {
-    CLI::App* sub = app.add_subcommand(command->name(), command->summary());
-    if (command->hidden()) sub->group("");
-    command->AddOptions(*sub);
-    CheckNumbers(*sub);
-    sub->add_option("--config-file", config_file, "a TOML file with options: top-k = 20, or under [command]")
-        ->type_name("FILE");
-    sub->footer(kFooter);
-    known.emplace_back(sub, command.get());
-  }
-
+CommandLine ParseRegistered(CLI::App& app, const Registered& known, const std::string& config_file,
+                            const std::vector<std::string>& arguments, const Environment& environment) {
   // The library would only say that a command is missing.
   if (!arguments.empty() && !arguments[0].empty() && arguments[0][0] != '-' &&
-      std::none_of(commands.begin(), commands.end(), [&](const auto& c) { return arguments[0] == c->name(); })) {
+      std::none_of(known.begin(), known.end(), [&](const auto& k) { return arguments[0] == k.first->get_name(); })) {
     return UsageError(fmt::format("\"{}\" is no command; see qnext --help", arguments[0]));
   }
   try {
@@ -120,11 +102,41 @@ CommandLine ParseCommandLine(const std::vector<std::string>& arguments,
   }
 }
 
+}  // namespace
+
+CommandLine ParseCommandLine(const std::vector<std::string>& arguments,
+                             const std::vector<std::unique_ptr<Command>>& commands, const Environment& environment) {
+  CLI::App app("Runs Qwen3-Next GPTQ Int4 checkpoints on one machine.", "qnext");
+  app.set_version_flag("--version", VersionText());
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  app.formatter(std::make_shared<HelpFormatter>());
+
+  std::string config_file;
+  Registered known;
+  for (const auto& command : commands) {
+    CLI::App* sub = app.add_subcommand(command->name(), command->summary());
+    if (command->hidden()) sub->group("");
+    command->AddOptions(*sub);
+    CheckNumbers(*sub);
+    sub->add_option("--config-file", config_file, "a TOML file with options: top-k = 20, or under [command]")
+        ->type_name("FILE");
+    sub->footer(kFooter);
+    known.emplace_back(sub, command.get());
+  }
+
+  CommandLine line = ParseRegistered(app, known, config_file, arguments, environment);
+  // Most useful beside an error, which a misspelt variable may have caused.
+  if (line.command != nullptr || !line.error.empty()) line.warnings = UnknownVariables(app, environment);
+  return line;
+}
+
 int RunProgram(const std::vector<std::string>& arguments, const Environment& environment) {
   const auto report = [](const std::string& message) { Remark("qnext: error: " + OneLine(message)); };
   try {
     const std::vector<std::unique_ptr<Command>> commands = AllCommands();
     const CommandLine line = ParseCommandLine(arguments, commands, environment);
+    for (const std::string& warning : line.warnings) fmt::print(stderr, "qnext: warning: {}\n", OneLine(warning));
     if (line.command != nullptr) {
       Status status = line.command->Run();
       // What a command printed may still be on its way.

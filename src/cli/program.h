@@ -1,9 +1,8 @@
 // The command line as a whole: which command, with which options, from which source.
 #pragma once
 
-#include <functional>
+#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,8 +10,8 @@
 
 namespace qnext {
 
-// The value of an environment variable, if it is set.
-using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+// The variables whose names begin with QNEXT_.
+using Environment = std::map<std::string, std::string>;
 
 constexpr int kExitDone = 0;
 constexpr int kExitFailed = 1;
@@ -22,8 +21,9 @@ constexpr int kExitInterrupted = 130;  // 128 + SIGINT, as shells have it; the s
 struct CommandLine {
   Command* command = nullptr;  // null: nothing to run, `exit_code` and the texts say why
   int exit_code = kExitDone;
-  std::string out;    // for stdout: help and version
-  std::string error;  // one line for stderr, without the program's name
+  std::string out;                      // for stdout: help and version
+  std::string error;                    // one line for stderr, without the program's name
+  std::vector<std::string> warnings{};  // such lines, too; of a command line that asks for more than help or version
 };
 
 // Parses `arguments` (without the program's name) into the options of one of `commands` and checks them. An option that

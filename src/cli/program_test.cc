@@ -5,7 +5,6 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <fstream>
-#include <map>
 
 #include "cli/option_sources.h"
 #include "engine/device.h"
@@ -49,12 +48,7 @@ class CommandLineTest : public ::testing::Test {
   }
   ~CommandLineTest() override { std::filesystem::remove(file_); }
 
-  CommandLine Parse(std::vector<std::string> arguments) {
-    return ParseCommandLine(arguments, commands_, [this](const std::string& name) -> std::optional<std::string> {
-      const auto it = environment_.find(name);
-      return it == environment_.end() ? std::nullopt : std::optional(it->second);
-    });
-  }
+  CommandLine Parse(std::vector<std::string> arguments) { return ParseCommandLine(arguments, commands_, environment_); }
   std::string Error(std::vector<std::string> arguments) {
     const CommandLine line = Parse(std::move(arguments));
     EXPECT_EQ(line.command, nullptr);
@@ -67,7 +61,7 @@ class CommandLineTest : public ::testing::Test {
   void WriteFile(const std::string& text) { std::ofstream(file_) << text; }
 
   std::vector<std::unique_ptr<Command>> commands_;
-  std::map<std::string, std::string> environment_;
+  Environment environment_;
   std::string file_ = ::testing::TempDir() + "qnext_program_test.toml";
 };
 
@@ -95,8 +89,8 @@ TEST_F(CommandLineTest, BadUsageIsExitCode2AndOneLine) {
   EXPECT_EQ(Error({"paper", "stray"}), "\"stray\": only options are expected here" + help);
   EXPECT_EQ(Error({"paper", "other"}), "\"other\": only options are expected here" + help);
   EXPECT_EQ(Error({"paper", "--text"}), "--text: a value is needed" + help);
-  EXPECT_EQ(Error({"paper", "--text", "a", "--text", "b"}), "--text: is given more than once" + help);
-  EXPECT_EQ(Error({"paper", "--loud=perhaps"}), "--loud: true or false, not \"perhaps\"" + help);
+  EXPECT_EQ(Error({"paper", "--text", "a", "--text", "b"}), "--text: may be given only once" + help);
+  EXPECT_EQ(Error({"paper", "--loud=perhaps"}), "--loud: must be true or false, not \"perhaps\"" + help);
   EXPECT_EQ(Error({"other"}), "--only-other: is needed; see qnext other --help");
   EXPECT_EQ(Error({"--no-such"}), "--no-such: there is no such option; see qnext --help");
   EXPECT_EQ(Error({"paper", "--top-k", "13"}), "--top-k: not 13");
@@ -134,6 +128,23 @@ TEST_F(CommandLineTest, ABadVariableIsNamed) {
   EXPECT_EQ(Error({"paper"}), "QNEXT_TOP_K: cannot be read from \"many\"");
   environment_ = {{"QNEXT_TOP_K", "13"}};
   EXPECT_EQ(Error({"paper"}), "--top-k: not 13");
+  environment_ = {{"QNEXT_LOUD", "maybe"}};
+  EXPECT_EQ(Error({"paper"}), "QNEXT_LOUD: must be true or false, not \"maybe\"");
+}
+
+TEST_F(CommandLineTest, AVariableThatSetsNothingIsWarnedOf) {
+  environment_ = {{"QNEXT_BOGUS", "1"}, {"QNEXT_TOP_K", "5"}, {"QNEXT_ONLY_OTHER", "3"}, {"QNEXT_EMPTY", ""}};
+  const std::vector<std::string> expected = {
+      "QNEXT_BOGUS: no command has an option that this variable sets; it is ignored"};
+  const CommandLine line = Parse({"paper"});
+  EXPECT_EQ(line.command, commands_[0].get());
+  EXPECT_EQ(line.warnings, expected);
+  EXPECT_EQ(Parse({"paper", "--top-k", "13"}).warnings, expected);  // also beside errors
+  EXPECT_EQ(Parse({"nothing"}).warnings, expected);
+  EXPECT_TRUE(Parse({"--help"}).warnings.empty());
+  EXPECT_TRUE(Parse({"--version"}).warnings.empty());
+  environment_.erase("QNEXT_BOGUS");
+  EXPECT_TRUE(Parse({"paper"}).warnings.empty());
 }
 
 TEST_F(CommandLineTest, TheFileComesLast) {
@@ -193,7 +204,7 @@ class RealCommandsTest : public ::testing::Test {
  protected:
   CommandLine Parse(std::vector<std::string> arguments) {
     commands_ = AllCommands();
-    return ParseCommandLine(arguments, commands_, [](const std::string&) { return std::nullopt; });
+    return ParseCommandLine(arguments, commands_, {});
   }
   std::vector<std::unique_ptr<Command>> commands_;
 };

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "cli/option_errors.h"
+#include "text/utf8.h"
 
 namespace qnext {
 namespace {
@@ -85,6 +86,9 @@ Status CheckSamplingFlags(const SamplingFlags& flags) {
   }
   for (const std::string& stop : flags.stop) {
     if (stop.empty()) return InvalidArgument("--stop: a stop string must not be empty");
+    if (const size_t valid = ValidUtf8Prefix(stop); valid < stop.size()) {
+      return InvalidArgument(fmt::format("--stop: invalid UTF-8 at byte {}, which no answer holds", valid + 1));
+    }
   }
   return InOptionTerms(ValidateSampling(ToSamplingParams(flags, {}), std::numeric_limits<int32_t>::max()));
 }

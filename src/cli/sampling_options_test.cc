@@ -68,6 +68,8 @@ TEST(SamplingOptionsTest, RangesAreCheckedBeforeLoading) {
   flags = {};
   flags.stop = {""};
   EXPECT_EQ(CheckSamplingFlags(flags).message(), "--stop: a stop string must not be empty");
+  flags.stop = {"caf\xC3\xA9", "ab\xE9"};
+  EXPECT_EQ(CheckSamplingFlags(flags).message(), "--stop: invalid UTF-8 at byte 3, which no answer holds");
 }
 
 }  // namespace

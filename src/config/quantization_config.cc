@@ -64,6 +64,10 @@ Status CollectNames(const FieldReader& fields, std::string_view key, const JsonV
 Status ParseNameList(const FieldReader& fields, std::string_view key, ModuleNameList* list) {
   const JsonValue* value = fields.Find(key);
   if (value == nullptr) return Status();
+  // One string would be taken for one name, whatever its writer meant by the commas in it.
+  if (value->array() == nullptr) {
+    return fields.Invalid(key, fmt::format("expected a list of names, found {}", value->Describe()));
+  }
   std::vector<std::string> names;
   QNEXT_RETURN_IF_ERROR(CollectNames(fields, key, *value, &names));
   for (const std::string& name : names) {

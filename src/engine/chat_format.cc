@@ -133,9 +133,16 @@ Result<ChatFormat> ChatFormat::Choose(const FolderFormat& found, const std::stri
 // renders any plain conversation is not spoken of.
 void ChatFormat::WarnIfUseless() {
   const ChatMessage system = {.role = "system", .content = "Be brief."}, user = {.role = "user", .content = "Hello"};
-  const Result<std::string> question = Render({user});
-  if (question.ok() || Render({system, user}).ok()) return;
-  warning_ = question.status().message() + " (it renders no plain question)";
+  const Result<std::string> question = Render({user}), asked = question.ok() ? question : Render({system, user});
+  if (!asked.ok()) {
+    warning_ = question.status().message() + " (it renders no plain question)";
+    return;
+  }
+  const ChatMessage other = {.role = "user", .content = "What is 2 + 2?"};
+  const Result<std::string> second = question.ok() ? Render({other}) : Render({system, other});
+  if (second.ok() && *second == *asked) {
+    warning_ = source_ + ": the template ignores the messages: it renders the same text whatever is asked";
+  }
 }
 
 Result<ChatFormat> ChatFormat::BuiltIn(const Tokenizer& tokenizer, const SpecialTokens& tokens,

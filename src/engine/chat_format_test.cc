@@ -140,10 +140,23 @@ TEST_F(ChatFormatTest, ATemplateThatRendersNothingIsWarnedOfAndNamesItself) {
     EXPECT_EQ(format->warning(), message + " (it renders no plain question)");
   }
   // One that needs a system message, or refuses it, is none of these.
-  Write("chat_template.jinja", "{% if messages[0].role != 'system' %}{{ raise_exception('no') }}{% endif %}a");
+  Write("chat_template.jinja", "{% if messages[0].role != 'system' %}{{ raise_exception('no') }}{% endif %}{{ messages[-1].content }}");
   EXPECT_EQ(Load()->warning(), "");
-  Write("chat_template.jinja", "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}a");
+  Write("chat_template.jinja", "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}{{ messages[-1].content }}");
   EXPECT_EQ(Load()->warning(), "");
+}
+
+TEST_F(ChatFormatTest, ATemplateThatIgnoresTheMessagesIsWarnedOf) {
+  const std::string needs_system = "{% if messages[0].role != 'system' %}{{ raise_exception('no system') }}{% endif %}";
+  for (const std::string& before : {std::string(), needs_system}) {
+    Write("chat_template.jinja", before + "{{ bos_token }}Hello{% for m in messages %}{{ m.role }}{% endfor %}");
+    EXPECT_EQ(
+        Load().value().warning(),
+        folder_ +
+            "/chat_template.jinja: the template ignores the messages: it renders the same text whatever is asked");
+    Write("chat_template.jinja", before + "{{ messages[-1].content }}");
+    EXPECT_EQ(Load().value().warning(), "");
+  }
 }
 
 TEST_F(ChatFormatTest, ALinkToNothingIsNoAbsentFile) {

@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
-#include <cmath>
 #include <cstring>
+#include <functional>
 #include <map>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -126,6 +127,10 @@ class Loader {
   };
 
   Status LoadUnit(const Unit& unit);
+  bool IsInt4Mlp(const ExpectedTensor* first, const ExpectedTensor* end) const;
+  // Keeps what is wrong with a tensor's contents for Problems(), and gives the status back if it is another error.
+  Status Note(const ExpectedTensor& expected, const Status& status);
+  Status Problems() const;
   Status LoadVector(const ExpectedTensor& expected);
   Status LoadLinear(const ExpectedTensor& expected);
   Status LoadMlp(const ExpectedTensor* gate_up_down);
@@ -164,21 +169,29 @@ class Loader {
   Destinations to_;
   std::atomic<int64_t> bytes_done_{0};
   std::atomic<int64_t> disputed_zeros_{0};
+  std::mutex problems_mutex_;
+  std::map<const ExpectedTensor*, std::string> problems_;  // of one list, so in its order
 };
 
 bool EndsWith(std::string_view text, std::string_view suffix) {
   return text.size() >= suffix.size() && text.substr(text.size() - suffix.size()) == suffix;
 }
 
+// Every float of a checkpoint passes here, whatever becomes of it: one NaN in a weight makes every answer one.
+Status CheckFinite(const TensorInfo& info, const void* elements) {
+  const std::optional<int64_t> found = FindNotFinite(elements, info.dtype, *info.shape.Elements());
+  if (!found) return Status();
+  std::vector<int64_t> index(info.shape.rank());
+  int64_t rest = *found;
+  for (size_t i = index.size(); i-- > 0; rest /= info.shape[i]) index[i] = rest % info.shape[i];
+  return Corrupt(fmt::format("{}: the element at [{}] is not finite", info.name, fmt::join(index, ", ")));
+}
+
 Status Loader::Run(ThreadPool& pool, const std::function<void(const LoadProgress&)>& progress) {
   const std::vector<ExpectedTensor> list = ExpectedTensors(config_);
   std::vector<Unit> units;
   for (size_t i = 0; i < list.size();) {
-    const bool mlp = list[i].role == TensorRole::kLinear && EndsWith(list[i].name, "gate_proj");
-    QNEXT_CHECK(!mlp || (i + 2 < list.size() && EndsWith(list[i + 1].name, "up_proj") &&
-                         EndsWith(list[i + 2].name, "down_proj")),
-                "an MLP is listed as gate, up, down");
-    units.push_back({&list[i], mlp ? size_t{3} : size_t{1}});
+    units.push_back({&list[i], IsInt4Mlp(&list[i], list.data() + list.size()) ? size_t{3} : size_t{1}});
     i += units.back().count;
   }
   std::vector<Status> status(units.size());
@@ -192,6 +205,7 @@ Status Loader::Run(ThreadPool& pool, const std::function<void(const LoadProgress
     }
   });
   for (const Status& one : status) QNEXT_RETURN_IF_ERROR(one);
+  QNEXT_RETURN_IF_ERROR(Problems());
   for (LayerWeights& layer : weights_.layers) {
     layer.moe.separate_up = std::ranges::any_of(layer.moe.experts, [](const MlpWeights& expert) {
       return expert.gate_proj.is_int4() != expert.up_proj.is_int4() ||
@@ -204,9 +218,38 @@ Status Loader::Run(ThreadPool& pool, const std::function<void(const LoadProgress
   return Status();
 }
 
+// Whether gate, up and down of an MLP, listed in this order, are all packed.
+bool Loader::IsInt4Mlp(const ExpectedTensor* first, const ExpectedTensor* end) const {
+  if (first->role != TensorRole::kLinear || !EndsWith(first->name, "gate_proj")) return false;
+  QNEXT_CHECK(end - first > 2 && EndsWith(first[1].name, "up_proj") && EndsWith(first[2].name, "down_proj"),
+              "an MLP is listed as gate, up, down");
+  return std::all_of(first, first + 3, [&](const ExpectedTensor& expected) { return IsGptq(expected.name); });
+}
+
+Status Loader::Note(const ExpectedTensor& expected, const Status& status) {
+  if (status.code() != StatusCode::kCorrupt) return status;
+  std::lock_guard lock(problems_mutex_);
+  problems_.emplace(&expected, status.message());
+  return Status();
+}
+
+Status Loader::Problems() const {
+  constexpr size_t kListed = 20;
+  if (problems_.empty()) return Status();
+  std::string message =
+      fmt::format("{} problem{} with the contents of tensors:", problems_.size(), problems_.size() == 1 ? "" : "s");
+  size_t listed = 0;
+  for (const auto& [expected, problem] : problems_) {
+    if (listed++ == kListed) break;
+    message += "\n  " + problem;
+  }
+  if (problems_.size() > kListed) message += fmt::format("\n  and {} more", problems_.size() - kListed);
+  return Corrupt(std::move(message));
+}
+
 Status Loader::LoadUnit(const Unit& unit) {
   if (unit.count == 3) return LoadMlp(unit.first);
-  return unit.first->role == TensorRole::kVector ? LoadVector(*unit.first) : LoadLinear(*unit.first);
+  return Note(*unit.first, unit.first->role == TensorRole::kVector ? LoadVector(*unit.first) : LoadLinear(*unit.first));
 }
 
 Status Loader::LoadVector(const ExpectedTensor& expected) {
@@ -215,6 +258,7 @@ Status Loader::LoadVector(const ExpectedTensor& expected) {
   std::vector<std::byte> raw;
   QNEXT_RETURN_IF_ERROR(ReadInto(expected.name, raw));
   const TensorInfo& info = Get(expected.name);
+  QNEXT_RETURN_IF_ERROR(CheckFinite(info, raw.data()));
   const int64_t n = *info.shape.Elements();
   QNEXT_ASSIGN_OR_RETURN(const WeightPiece piece,
                          memory_.Begin({.role = WeightRole::kVector, .name = expected.name}, n * 4));
@@ -227,7 +271,6 @@ Status Loader::LoadVector(const ExpectedTensor& expected) {
       std::memcpy(&half, &raw[static_cast<size_t>(i) * 2], 2);
       out[i] = info.dtype == DType::kBF16 ? BF16ToFloat(half) : F16ToFloat(half);
     }
-    if (!std::isfinite(out[i])) return Corrupt(fmt::format("{}: element {} is not finite", expected.name, i));
   }
   *place->second = reinterpret_cast<const float*>(piece.place);
   return memory_.Commit(piece);
@@ -240,14 +283,17 @@ Status Loader::LoadDense(const ExpectedTensor& expected, WeightRole role, Linear
   QNEXT_ASSIGN_OR_RETURN(const WeightPiece piece, memory_.Begin({.role = role, .name = expected.name}, info.bytes));
   QNEXT_RETURN_IF_ERROR(source_.Read(info, {piece.staging, static_cast<size_t>(info.bytes)}));
   bytes_done_ += info.bytes;
+  const Status finite = CheckFinite(info, piece.staging);
   out = {.in = expected.shape[1], .out = expected.shape[0], .dtype = info.dtype, .dense = piece.place};
-  return memory_.Commit(piece);
+  QNEXT_RETURN_IF_ERROR(memory_.Commit(piece));  // either way, so that its buffer is free again
+  return finite;
 }
 
 Status Loader::LoadInt8(const ExpectedTensor& expected, Linear& out) {
   const std::string name = expected.name + ".weight";
   std::vector<uint16_t> raw;
   QNEXT_RETURN_IF_ERROR(ReadInto(name, raw));
+  QNEXT_RETURN_IF_ERROR(CheckFinite(Get(name), raw.data()));
   const Int8Layout layout = {.out = expected.shape[0], .in = expected.shape[1]};
   QNEXT_ASSIGN_OR_RETURN(const WeightPiece piece,
                          memory_.Begin({.role = WeightRole::kLinear, .name = expected.name}, layout.bytes()));
@@ -265,6 +311,7 @@ Result<GptqBytes> Loader::ReadGptq(const ExpectedTensor& expected) {
   QNEXT_RETURN_IF_ERROR(ReadInto(module + ".scales", bytes.scales));
   if (source_.Find(module + ".g_idx") != nullptr) QNEXT_RETURN_IF_ERROR(ReadInto(module + ".g_idx", bytes.g_idx));
   const TensorInfo& scales = Get(module + ".scales");
+  QNEXT_RETURN_IF_ERROR(CheckFinite(scales, bytes.scales.data()));
   bytes.tensors = {.in = expected.shape[1],
                    .out = expected.shape[0],
                    .groups = scales.shape[0],
@@ -323,15 +370,10 @@ Status Loader::LoadLinear(const ExpectedTensor& expected) {
 }
 
 Status Loader::LoadMlp(const ExpectedTensor* gate_up_down) {
-  const bool all_int4 = std::all_of(gate_up_down, gate_up_down + 3,
-                                    [&](const ExpectedTensor& expected) { return IsGptq(expected.name); });
-  if (!all_int4) {
-    for (int i = 0; i < 3; ++i) QNEXT_RETURN_IF_ERROR(LoadLinear(gate_up_down[i]));
-    return Status();
-  }
-  QNEXT_ASSIGN_OR_RETURN(const GptqBytes gate, ReadGptq(gate_up_down[0]));
-  QNEXT_ASSIGN_OR_RETURN(const GptqBytes up, ReadGptq(gate_up_down[1]));
-  QNEXT_ASSIGN_OR_RETURN(const GptqBytes down, ReadGptq(gate_up_down[2]));
+  const Result<GptqBytes> parts[] = {ReadGptq(gate_up_down[0]), ReadGptq(gate_up_down[1]), ReadGptq(gate_up_down[2])};
+  for (int i = 0; i < 3; ++i) QNEXT_RETURN_IF_ERROR(Note(gate_up_down[i], parts[i].status()));
+  if (!std::ranges::all_of(parts, &Result<GptqBytes>::ok)) return Status();
+  const GptqBytes &gate = *parts[0], &up = *parts[1], &down = *parts[2];
   // Rows of gate and up come out in the order in which down reads its inputs, so nothing is gathered between them.
   const std::vector<int32_t> down_order = Int4InputPermutation(down.tensors);
   const std::vector<int32_t> gate_order = Int4InputPermutation(gate.tensors);

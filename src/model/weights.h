@@ -76,8 +76,9 @@ struct ModelWeights {
 
 // Reads every tensor of ExpectedTensors into its final layout in `memory`, in parallel. The int4 matrices of an MLP are
 // one piece: gate, up, down, one after the other. The checkpoint must have passed CheckTensors; what only the contents
-// can show (zero points of a symmetric module, group indices, scales that are not finite) is an error here that names
-// the module. Linears that BecomesInt8 names are packed as int8. `progress` is called from the calling thread.
+// can show (NaN and infinities, zero points of a symmetric module, group indices) is one error here, after everything
+// has been read, that names the tensors. Linears that BecomesInt8 names are packed as int8. `progress` is called from
+// the calling thread.
 Status LoadWeights(const TensorSource& source, const ModelConfig& config, DenseWeights dense, WeightMemory& memory,
                    ThreadPool& pool, const std::function<void(const LoadProgress&)>& progress, ModelWeights& weights);
 

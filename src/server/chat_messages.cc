@@ -41,26 +41,44 @@ std::optional<std::string> ReadContent(FieldReader& message, FirstError& errors)
   return text;
 }
 
-Json ReadToolCall(const Json& value, const std::string& path, FirstError& errors) {
+// Copies a text that the API's form requires.
+void ReadId(FieldReader& fields, const char* name, MessageForm form, const char* missing, Json& out) {
+  if (const auto id = fields.String(name)) {
+    out[name] = *id;
+  } else if (form == MessageForm::kApi) {
+    fields.Fail(name, missing);
+  }
+}
+
+Json ReadCalledFunction(const Json& function, const std::string& path, MessageForm form, FirstError& errors) {
+  FieldReader fields(function, path, errors);
+  const auto name = fields.String("name");
+  if (!name) fields.Fail("name", "is required");
+  Json out = {{"name", name.value_or("")}};
+  const Json* arguments = fields.Any("arguments");
+  if (arguments == nullptr) {
+    fields.Fail("arguments", "is required");
+  } else if (arguments->is_string() || (form == MessageForm::kFile && arguments->is_object())) {
+    out["arguments"] = *arguments;
+  } else {
+    fields.Fail("arguments", form == MessageForm::kFile ? "must be an object or a string" : "must be a string");
+  }
+  fields.Finish();
+  return out;
+}
+
+Json ReadToolCall(const Json& value, const std::string& path, MessageForm form, FirstError& errors) {
   Json out = Json::object();
   if (!value.is_object()) {
     errors.Set(path, "must be an object");
     return out;
   }
   FieldReader call(value, path, errors);
-  const auto id = call.String("id");
-  if (!id) call.Fail("id", "is required");
+  ReadId(call, "id", form, "is required", out);
   call.RefuseUnless("type", "function", "must be \"function\"");
-  out["id"] = id.value_or("");
   out["type"] = "function";
   if (const Json* function = call.Object("function")) {
-    FieldReader fields(*function, path + ".function", errors);
-    const auto name = fields.String("name");
-    const auto arguments = fields.String("arguments");
-    if (!name) fields.Fail("name", "is required");
-    if (!arguments) fields.Fail("arguments", "is required");
-    fields.Finish();
-    out["function"] = {{"name", name.value_or("")}, {"arguments", arguments.value_or("")}};
+    out["function"] = ReadCalledFunction(*function, path + ".function", form, errors);
   } else {
     call.Fail("function", "is required");
   }
@@ -69,12 +87,12 @@ Json ReadToolCall(const Json& value, const std::string& path, FirstError& errors
 }
 
 // What an assistant's message may hold beside its content. Clients send back what they received, nulls included.
-void ReadAssistant(FieldReader& message, FirstError& errors, Json& out) {
+void ReadAssistant(FieldReader& message, MessageForm form, FirstError& errors, Json& out) {
   if (const auto reasoning = message.String("reasoning_content")) out["reasoning_content"] = *reasoning;
   if (const Json* calls = message.Array("tool_calls"); calls != nullptr && !calls->empty()) {
     Json list = Json::array();
     for (size_t i = 0; i < calls->size(); ++i) {
-      list.push_back(ReadToolCall((*calls)[i], fmt::format("{}[{}]", message.Path("tool_calls"), i), errors));
+      list.push_back(ReadToolCall((*calls)[i], fmt::format("{}[{}]", message.Path("tool_calls"), i), form, errors));
     }
     out["tool_calls"] = std::move(list);
   }
@@ -84,7 +102,7 @@ void ReadAssistant(FieldReader& message, FirstError& errors, Json& out) {
   message.RefuseUnless("annotations", Json::array(), "not supported");
 }
 
-Json ReadMessage(const Json& value, const std::string& path, FirstError& errors) {
+Json ReadMessage(const Json& value, const std::string& path, MessageForm form, FirstError& errors) {
   Json out = Json::object();
   if (!value.is_object()) {
     errors.Set(path, "must be an object");
@@ -99,22 +117,22 @@ Json ReadMessage(const Json& value, const std::string& path, FirstError& errors)
   out["role"] = role == "developer" ? "system" : role;
   const auto content = ReadContent(message, errors);
   out["content"] = content.value_or("");
-  if (role == "assistant") ReadAssistant(message, errors, out);
+  if (role == "assistant") ReadAssistant(message, form, errors, out);
   if (role == "tool") {
-    const auto id = message.String("tool_call_id");
-    if (!id) message.Fail("tool_call_id", "is required in a tool's message");
-    out["tool_call_id"] = id.value_or("");
+    ReadId(message, "tool_call_id", form, "is required in a tool's message", out);
+    if (form == MessageForm::kFile) {
+      if (const auto name = message.String("name")) out["name"] = *name;
+    }
   }
   if (!content && !out.contains("tool_calls")) message.Fail("content", "is required");
-  message.Refuse("name", "not supported: the model's template has no place for it");
+  if (!out.contains("name")) message.Refuse("name", "not supported: the model's template has no place for it");
   message.Finish();
   return out;
 }
 
 }  // namespace
 
-void ReadTemplateVariables(FieldReader& fields, FirstError& errors, Json& out) {
-  out = Json::object();
+Json ReadMessages(FieldReader& fields, MessageForm form, FirstError& errors) {
   Json messages = Json::array();
   const Json* given = fields.Array("messages");
   if (given == nullptr) {
@@ -123,10 +141,37 @@ void ReadTemplateVariables(FieldReader& fields, FirstError& errors, Json& out) {
     fields.Fail("messages", "must not be empty");
   } else {
     for (size_t i = 0; i < given->size(); ++i) {
-      messages.push_back(ReadMessage((*given)[i], fmt::format("messages[{}]", i), errors));
+      messages.push_back(ReadMessage((*given)[i], fmt::format("messages[{}]", i), form, errors));
     }
   }
-  out["messages"] = std::move(messages);
+  return messages;
+}
+
+const Json* ReadTools(FieldReader& fields, FirstError& errors) {
+  const Json* tools = fields.Array("tools");
+  for (size_t i = 0; tools != nullptr && i < tools->size(); ++i) {
+    const std::string path = fmt::format("tools[{}]", i);
+    if (!(*tools)[i].is_object()) {
+      errors.Set(path, "must be an object");
+      continue;
+    }
+    FieldReader tool((*tools)[i], path, errors);
+    tool.RefuseUnless("type", "function", "must be \"function\"");
+    const Json* function = tool.Object("function");
+    if (function == nullptr) {
+      tool.Fail("function", "is required");
+      continue;
+    }
+    FieldReader declared(*function, path + ".function", errors);
+    if (declared.String("name").value_or("").empty()) declared.Fail("name", "is required");
+    declared.Object("parameters");
+  }
+  return tools;
+}
+
+void ReadTemplateVariables(FieldReader& fields, FirstError& errors, Json& out) {
+  out = Json::object();
+  out["messages"] = ReadMessages(fields, MessageForm::kApi, errors);
   out["add_generation_prompt"] = true;
   if (const Json* extra = fields.Object("chat_template_kwargs")) {
     for (const auto& [name, value] : extra->items()) {

@@ -6,10 +6,13 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "server/chat_messages.h"
 #include "server/chat_parse.h"
 #include "server/completions_parse.h"
+#include "server/field_reader.h"
 #include "server/json_text.h"
 #include "server/plain_parse.h"
 
@@ -224,6 +227,47 @@ TEST(ChatParse, RefusesBadMessages) {
     auto parsed = ParseChatRequest(bad.text, {});
     ASSERT_FALSE(parsed.ok()) << bad.text;
     EXPECT_EQ(parsed.error().param, bad.param) << bad.text;
+  }
+}
+
+// What a file may leave out, and what not even a file may.
+TEST(ChatMessages, AFileHasTheTemplatesForm) {
+  const auto read = [](const char* text) {
+    const nlohmann::ordered_json json = nlohmann::ordered_json::parse(text);
+    FirstError errors;
+    FieldReader fields(json, "", errors);
+    const nlohmann::ordered_json messages = ReadMessages(fields, MessageForm::kFile, errors);
+    const nlohmann::ordered_json* tools = ReadTools(fields, errors);
+    return errors.error() ? errors.error()->message : messages.dump() + (tools == nullptr ? "" : tools->dump());
+  };
+  EXPECT_EQ(
+      read(R"({"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":{"b":1,"a":2}}}]},
+                                 {"role":"tool","name":"f","content":"3"},{"role":"developer","content":"x"}],
+                     "tools":[{"function":{"name":"f","extra":[]},"more":1}]})"),
+      R"([{"role":"assistant","content":"","tool_calls":[{"type":"function","function":)"
+      R"({"name":"f","arguments":{"b":1,"a":2}}}]},{"role":"tool","content":"3","name":"f"},)"
+      R"({"role":"system","content":"x"}][{"function":{"name":"f","extra":[]},"more":1}])");
+  const std::vector<std::pair<const char*, const char*>> cases = {
+      {R"("messages":[{"role":"robot","content":"x"}])", "messages[0].role: must be "},
+      {R"("messages":[{"role":"user"}])", "messages[0].content: is required"},
+      {R"("messages":[{"role":"user","content":"x","name":"bob"}])", "messages[0].name: not supported"},
+      {R"("messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":5}}]}])",
+       "messages[0].tool_calls[0].function.arguments: must be an object or a string"},
+      {R"("tools":5)", "tools: must be an array"},
+      {R"("tools":[5])", "tools[0]: must be an object"},
+      {R"("tools":[{"type":"web","function":{"name":"f"}}])", "tools[0].type: must be \"function\""},
+      {R"("tools":[{"function":{"name":"f"}},{"type":"function"}])", "tools[1].function: is required"},
+      {R"("tools":[{"function":5}])", "tools[0].function: must be an object"},
+      {R"("tools":[{"function":{}}])", "tools[0].function.name: is required"},
+      {R"("tools":[{"function":{"name":7}}])", "tools[0].function.name: must be a string"},
+      {R"("tools":[{"function":{"name":""}}])", "tools[0].function.name: is required"},
+      {R"("tools":[{"function":{"name":"f","parameters":5}}])", "tools[0].function.parameters: must be an object"},
+  };
+  for (const auto& [members, message] : cases) {
+    const bool chat = std::string(members).find("messages") != std::string::npos;
+    const std::string said =
+        read(("{" + std::string(members) + (chat ? "}" : std::string(",") + kHello + "}")).c_str());
+    EXPECT_EQ(said.rfind(message, 0), 0u) << members << " | " << said;
   }
 }
 

@@ -29,4 +29,8 @@ float F16ToFloat(uint16_t bits);
 // Round to nearest even, overflow to infinity, subnormals kept.
 uint16_t FloatToF16(float value);
 
+// The first of `count` elements that is NaN or infinite; F32, F16 or BF16. For whole checkpoints: reads as fast as
+// memory gives.
+std::optional<int64_t> FindNotFinite(const void* elements, DType dtype, int64_t count);
+
 }  // namespace qnext

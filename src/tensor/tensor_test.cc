@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
@@ -49,6 +50,44 @@ TEST(DType, EveryBF16BitPatternRoundTrips) {
   }
   EXPECT_EQ(BF16ToFloat(FloatToBF16(1.0f + 1.0f / 256)), 1.0f);
   EXPECT_EQ(BF16ToFloat(FloatToBF16(1.0f + 3.0f / 256)), 1.0f + 2.0f / 128);
+}
+
+TEST(FindNotFinite, AgreesWithEveryBitPatternOfTheHalfFormats) {
+  for (const DType dtype : {DType::kF16, DType::kBF16}) {
+    for (uint32_t bits = 0; bits < 65536; ++bits) {
+      // In company whose carries would reach it if they went anywhere.
+      const uint16_t elements[] = {0xfbff, 0x7b7f, static_cast<uint16_t>(bits), 0xfb7f, 0x7b7f};
+      const float value = dtype == DType::kF16 ? F16ToFloat(elements[2]) : BF16ToFloat(elements[2]);
+      const std::optional<int64_t> expected = std::isfinite(value) ? std::nullopt : std::optional<int64_t>(2);
+      EXPECT_EQ(FindNotFinite(elements, dtype, 5), expected) << DTypeName(dtype) << " " << bits;
+    }
+  }
+}
+
+TEST(FindNotFinite, FindsTheFirstOfF32) {
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  for (const float bad : {INFINITY, -INFINITY, std::numeric_limits<float>::quiet_NaN(), -NAN}) {
+    std::vector<float> elements = {0.0f, -0.0f, kLargest, -kLargest, std::numeric_limits<float>::denorm_min()};
+    EXPECT_EQ(FindNotFinite(elements.data(), DType::kF32, 5), std::nullopt);
+    elements.push_back(bad);
+    EXPECT_EQ(FindNotFinite(elements.data(), DType::kF32, 6), 5);
+    EXPECT_EQ(FindNotFinite(elements.data(), DType::kF32, 5), std::nullopt);
+  }
+}
+
+TEST(FindNotFinite, AtEveryPositionOfEveryLength) {
+  EXPECT_EQ(FindNotFinite(nullptr, DType::kBF16, 0), std::nullopt);
+  for (const int64_t count : {1, 2, 3, 4, 5, 2047, 2048, 2049, 4099}) {
+    // One more behind the end, which must not be looked at, and an odd start.
+    std::vector<uint16_t> elements(static_cast<size_t>(count) + 2, 0x3f80);
+    elements.back() = 0x7f80;
+    for (int64_t bad = 0; bad < count; bad += count < 10 ? 1 : 97) {
+      elements[static_cast<size_t>(bad) + 1] = 0xffc0;
+      EXPECT_EQ(FindNotFinite(elements.data() + 1, DType::kBF16, count), bad) << count;
+      elements[static_cast<size_t>(bad) + 1] = 0x3f80;
+    }
+    EXPECT_EQ(FindNotFinite(elements.data() + 1, DType::kBF16, count), std::nullopt) << count;
+  }
 }
 
 TEST(Shape, CountsElementsAndRefusesOverflow) {

@@ -37,19 +37,6 @@ Step NextStep(std::string_view text) {
   return {length, Step::kCharacter};
 }
 
-// The length of the longest valid prefix.
-size_t ValidPrefix(std::string_view text) {
-  size_t at = 0;
-  while (at < text.size()) {
-    at += AsciiPrefix(text.substr(at));
-    if (at == text.size()) break;
-    const Step step = NextStep(text.substr(at));
-    if (step.kind != Step::kCharacter) break;
-    at += step.length;
-  }
-  return at;
-}
-
 }  // namespace
 
 size_t AsciiPrefix(std::string_view text) {
@@ -64,13 +51,25 @@ size_t AsciiPrefix(std::string_view text) {
   return at;
 }
 
-bool IsValidUtf8(std::string_view text) { return ValidPrefix(text) == text.size(); }
+size_t ValidUtf8Prefix(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
+    at += AsciiPrefix(text.substr(at));
+    if (at == text.size()) break;
+    const Step step = NextStep(text.substr(at));
+    if (step.kind != Step::kCharacter) break;
+    at += step.length;
+  }
+  return at;
+}
+
+bool IsValidUtf8(std::string_view text) { return ValidUtf8Prefix(text) == text.size(); }
 
 std::string ReplaceInvalidUtf8(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   while (true) {
-    const size_t valid = ValidPrefix(text);
+    const size_t valid = ValidUtf8Prefix(text);
     out.append(text.substr(0, valid));
     text.remove_prefix(valid);
     if (text.empty()) return out;

@@ -9,6 +9,9 @@ namespace qnext {
 
 bool IsValidUtf8(std::string_view text);
 
+// The length of the longest valid prefix.
+size_t ValidUtf8Prefix(std::string_view text);
+
 // The text with each maximal ill-formed part replaced by U+FFFD.
 std::string ReplaceInvalidUtf8(std::string_view text);
 

@@ -53,6 +53,14 @@ TEST(Utf8, EachMaximalIllFormedPartIsOneReplacement) {
   }
 }
 
+TEST(Utf8, ValidPrefixEndsWhereTheFirstIllFormedPartBegins) {
+  EXPECT_EQ(ValidUtf8Prefix(""), 0U);
+  EXPECT_EQ(ValidUtf8Prefix("abc\xC3\xA9"), 5U);
+  EXPECT_EQ(ValidUtf8Prefix("a long text in ASCII\xFFx"), 20U);
+  EXPECT_EQ(ValidUtf8Prefix("a\xE2\x82"), 1U);  // cut short
+  EXPECT_EQ(ValidUtf8Prefix("\xC3\xA9\xED\xA0\x80"), 2U);
+}
+
 TEST(Utf8, CompletePrefixHoldsBackOnlyWhatMoreBytesCouldComplete) {
   EXPECT_EQ(CompleteUtf8Prefix(""), 0U);
   EXPECT_EQ(CompleteUtf8Prefix("abc"), 3U);

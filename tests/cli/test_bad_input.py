@@ -419,6 +419,25 @@ class BadInput:
             self.expect(f"no such folder: {words[0]}", [words[0], "--model", "/nonexistent/folder", *words[1:]], ["/nonexistent/folder"])
         self.expect("a file instead of a folder", ["generate", "--model", os.path.join(self.good, "config.json"), "--prompt", "a"], ["config.json"])
 
+    def not_finite(self):
+        """NaN and infinities anywhere: one error that names every tensor which holds some, whatever becomes of the weights."""
+        broken = os.path.join(self.folder, "not-finite")
+        spoiled = {"model.embed_tokens.weight": (100, np.nan), "lm_head.weight": (7, np.inf), NORM: (63, -np.inf), "model.layers.1.mlp.gate.weight": (0, np.nan),
+                   "model.layers.0.mlp.shared_expert_gate.weight": (1, np.nan), "model.layers.0.linear_attn.in_proj_ba.weight": (5, np.inf),
+                   UP + ".scales": (3, np.nan), OUT + ".scales": (0, np.inf)}
+
+        def change(tensors):
+            for name, (position, value) in spoiled.items():
+                tensor = tensors[name]
+                if tensor.dtype == "BF16":  # held as 16-bit words
+                    value = {np.inf: 0x7f80, -np.inf: 0xff80}.get(value, 0x7fc0)
+                set_flat(name, position, value)(tensors)
+
+        Tensors(self.spec)(change)(broken)
+        for dense in ("stored", "int8"):
+            self.expect(f"not finite: {dense} weights", ["generate", "--model", broken, "--prompt", "Hello", "--max-tokens", "1", "--dense-weights", dense],
+                        [f"{broken}: {len(spoiled)} problems with the contents of tensors:", *(f"{name}: the element at [" for name in spoiled)])
+
     def works(self):
         """The unspoiled folder must work, or every refusal below would prove nothing."""
         result = harness.run(self.suite.qnext, ["generate", "--model", self.good, "--prompt", "Hello", "--max-tokens", "2"], timeout=TIMEOUT)
@@ -615,6 +634,39 @@ class BadInput:
             f.write("[" * 100000)
         self.expect("logits: deep ids", ["logits", "--model", self.good, "--ids-file", deep, "--out", os.path.join(self.folder, "x.safetensors")], [deep])
 
+    def batch_fields(self):
+        """Messages and tools are checked before the template sees them; the message names line and field."""
+        path, out = os.path.join(self.folder, "fields.jsonl"), os.path.join(self.folder, "fields-out.jsonl")
+        batch = ["batch", "--model", self.good, "--in", path, "--out", out, "--max-tokens", "1"]
+        user = {"role": "user", "content": "x"}
+        for name, item, named in (
+                ("tools holds a number", {"messages": [user], "tools": [5]}, "tools[0]: must be an object"),
+                ("tools is a text", {"messages": [user], "tools": "f"}, "tools: must be an array"),
+                ("a tool without a function", {"messages": [user], "tools": [{"type": "function"}]}, "tools[0].function: is required"),
+                ("a function without a name", {"messages": [user], "tools": [{"function": {}}]}, "tools[0].function.name: is required"),
+                ("unknown role", {"messages": [user, {"role": "robot", "content": "x"}]}, "messages[1].role: must be \"system\", "),
+                ("role is a number", {"messages": [{"role": 5, "content": "x"}]}, "messages[0].role: must be a string"),
+                ("no content", {"messages": [{"role": "user"}]}, "messages[0].content: is required"),
+                ("content is a number", {"messages": [{"role": "user", "content": 5}]}, "messages[0].content: must be a string or an array"),
+                ("content holds a number", {"messages": [{"role": "user", "content": [5]}]}, "messages[0].content[0]: must be an object"),
+                ("content is an image", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0].type: must be \"text\""),
+                ("a tool call of a number", {"messages": [{"role": "assistant", "tool_calls": [5]}]}, "messages[0].tool_calls[0]: must be an object")):
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(json.dumps(item) + "\n")
+            self.expect(f"batch: {name}", batch, [f"{path}: line 1: {named}"])
+            if os.path.exists(out + ".partial"):
+                os.remove(out + ".partial")
+        for name, line, named in (("invalid UTF-8", b'{"prompt": "caf\xe9"}', "line 1: invalid UTF-8 at byte 16"), ("UTF-8 cut short", b'{"prompt": "a\xe2\x82', "line 1: invalid UTF-8 at byte 14")):
+            with open(path, "wb") as f:
+                f.write(line + b"\n")
+            self.expect(f"batch: {name}", batch, [f"{path}: {named}"])
+        if self.suite.wanted("batch: messages in the template's form"):
+            call = {"function": {"name": "f", "arguments": {"a": 1}}}
+            item = {"messages": [{"role": "developer", "content": [{"type": "text", "text": "x"}]}, user, {"role": "assistant", "tool_calls": [call]},
+                                 {"role": "tool", "name": "f", "content": "1"}], "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]}
+            result = harness.run(self.suite.qnext, ["batch", "--model", self.good, "--in", "-", "--out", "-", "--max-tokens", "1"], json.dumps(item), TIMEOUT)
+            self.suite.check("batch: messages in the template's form", result.returncode == 0 and len(result.stdout.splitlines()) == 1, harness.describe(result))
+
     def batch_output(self, path):
         """--out destroys neither what is read nor what was answered before, and says why a place cannot be written."""
         good, bad = json.dumps({"prompt": "a", "max_tokens": 1}), '{"prompt": 7}'
@@ -741,8 +793,21 @@ class BadInput:
                 ["--threads: the system does not start 500 threads"])
         limited("threads beyond a small limit of memory", 400000, [*generate, "--threads", "64"], ["64", "--threads"])
         limited("weights, buffers and threads together", 60000, [*generate, "--threads", "2"], [self.good, "bytes"], codes=(1,))
+        self.address_space([*generate, "--threads", "2"])
+
+    def address_space(self, arguments):
+        """At every limit either an answer, or a reason from the program, or one from the loader, which could not start it."""
         for megabytes in range(24, 400, 16):
-            limited(f"{megabytes} MB of address space", megabytes * 1024, [*generate, "--threads", "2"], [], codes=(0, 1, 127))
+            name = f"{megabytes} MB of address space"
+            if not self.suite.wanted(name):
+                continue
+            result = harness.run("/bin/bash", ["-c", f'ulimit -v {megabytes * 1024}; exec "$0" "$@"', self.suite.qnext, *arguments], "", TIMEOUT)
+            lines = result.stderr.splitlines()
+            errors = [line for line in lines if line.startswith("qnext: error:")]
+            ok = {0: result.stdout != "" and not errors,
+                  1: len(errors) == 1 and len(errors[0].removeprefix("qnext: error:").strip()) >= 8 and result.stdout == "",
+                  127: any("error while loading shared libraries: " in line for line in lines) and result.stdout == ""}.get(result.returncode, False)
+            self.suite.check(name, ok, harness.describe(result))
 
     def small_stacks(self):
         """`ulimit -s` below what the program likes: the same answer, also with several threads and a chat template."""
@@ -756,6 +821,49 @@ class BadInput:
                 shell = f'ulimit -s {kilobytes}; exec "$0" "$@"'
                 result = harness.run("/bin/bash", ["-c", shell, self.suite.qnext, *command, *arguments], stdin, TIMEOUT)
                 self.suite.check(f"{name} with {kilobytes} KiB", result.returncode == 0 and result.stdout == expected.stdout, harness.describe(result))
+
+    def environment(self):
+        """A variable that sets nothing is warned of, beside what the command does; one with a bad value is named."""
+        generate = ["generate", "--model", self.good, "--prompt", "Hello", "--max-tokens", "1"]
+        warning = "qnext: warning: QNEXT_BOGUS: no command has an option that this variable sets; it is ignored"
+
+        def run(variables, arguments):
+            settings = [f"{name}={value}" for name, value in variables.items()]
+            return harness.run("/usr/bin/env", [*settings, self.suite.qnext, *arguments], "", TIMEOUT)
+
+        if self.suite.wanted("environment"):
+            for name, arguments, code in (("environment: unknown variable", generate, 0), ("environment: unknown variable and an error", [*generate, "--frobnicate"], 2)):
+                result = run({"QNEXT_BOGUS": "1", "QNEXT_TOP_K": "5"}, arguments)
+                self.suite.check(name, result.returncode == code and result.stderr.splitlines().count(warning) == 1 and result.stderr.count("warning") == 1, harness.describe(result))
+            result = run({"QNEXT_BOGUS": "", "QNEXT_TOP_K": "5"}, generate)
+            self.suite.check("environment: nothing to warn of", result.returncode == 0 and "warning" not in result.stderr, harness.describe(result))
+            result = run({"QNEXT_IGNORE_EOS": "maybe"}, generate)
+            self.suite.check("environment: maybe", result.returncode == 2 and 'QNEXT_IGNORE_EOS: must be true or false, not "maybe"' in result.stderr, harness.describe(result))
+
+    def sentences(self):
+        """What was unclear or let through once."""
+        generate = ["generate", "--model", self.good]
+        self.expect("an option twice", [*generate, "--prompt", "a", "--prompt", "b"], ["error: --prompt: may be given only once"], codes=(2,))
+        self.expect("standard input is empty", [*generate, "--prompt-file", "-"], ["error: standard input is empty"])
+        self.expect("stop that is not UTF-8", [*generate, "--prompt", "a", "--stop", b"ab\xff".decode("utf-8", "surrogateescape")], ["--stop: invalid UTF-8 at byte 3"], codes=(2,))
+        broken = os.path.join(self.folder, "sentences")
+        shutil.copytree(self.good, broken)
+        quantization(modules_to_not_convert="lm_head")(broken)
+        self.expect("modules_to_not_convert is a text", ["generate", "--model", broken, "--prompt", "a"],
+                    [f"{broken}/config.json: quantization_config: modules_to_not_convert: expected a list of names"])
+
+    def template_that_ignores(self):
+        """A template that shows no message: inspect says so, and whatever chats warns."""
+        broken = os.path.join(self.folder, "ignoring")
+        shutil.copytree(self.good, broken)
+        write_text("chat_template.jinja", "Good day!")(broken)
+        said = f"{broken}/chat_template.jinja: the template ignores the messages"
+        for command in ("inspect", "chat"):
+            name = f"{command}: template that ignores the messages"
+            if self.suite.wanted(name):
+                options = ["--max-tokens", "1"] if command == "chat" else []
+                result = harness.run(self.suite.qnext, [command, "--model", broken, *options], "Hello\n", TIMEOUT)
+                self.suite.check(name, result.returncode == 0 and said in (result.stdout if command == "inspect" else result.stderr), harness.describe(result))
 
     def usage(self):
         generate = ["generate", "--model", self.good, "--prompt", "Hello"]
@@ -816,7 +924,7 @@ class BadInput:
 
 def main():
     tests = BadInput()
-    for part in (tests.works, tests.checkpoints, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.index_that_omits, tests.disputed_zero_points, tests.batch, tests.files_kept, tests.closed_descriptors, tests.limits, tests.small_stacks, tests.usage, tests.option_files, tests.synthetic):
+    for part in (tests.works, tests.checkpoints, tests.not_finite, tests.inspect, tests.prompts, tests.logits, tests.templates, tests.index_that_omits, tests.disputed_zero_points, tests.batch, tests.batch_fields, tests.files_kept, tests.closed_descriptors, tests.limits, tests.small_stacks, tests.environment, tests.sentences, tests.template_that_ignores, tests.usage, tests.option_files, tests.synthetic):
         part()
     tests.suite.finish()
 
