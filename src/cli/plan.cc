@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -32,6 +33,7 @@ constexpr size_t kMostCases = 1000;
 struct PlanFlags {
   std::string model, config, vram, ram, ctx, kv, dense, parallel, prefix_store, machine;
   int threads = 0;
+  std::optional<double> hits, promotions;
   bool sweep = false, json = false;
 };
 
@@ -166,6 +168,13 @@ class PlanCommand : public Command {
            "whose rates predict the speed: laptop (assumed figures of a 16 GB Ada laptop; default), reference (the "
            "machine that figures are measured on), or a machine.json")
         ->type_name("NAME|FILE");
+    app.add_option("--hits", flags_.hits,
+                   "also the bound of a run in which so many percent of the chosen experts were in VRAM, to hold its "
+                   "speed against")
+        ->type_name("PERCENT");
+    app.add_option("--promotions", flags_.promotions,
+                   "with --hits: experts that were copied into the cache per token, beside those fetched in the step")
+        ->type_name("N");
     app.add_flag("--sweep", flags_.sweep, "also vary --ctx, --kv and --dense-weights where they are not given");
     app.add_flag("--json", flags_.json, "print JSON");
   }
@@ -176,6 +185,13 @@ class PlanCommand : public Command {
     }
     if (flags_.threads < 0 || flags_.threads > 4096) {
       return InvalidArgument(fmt::format("--threads: must be in [1, 4096], not {}", flags_.threads));
+    }
+    if (flags_.hits && !(*flags_.hits >= 0 && *flags_.hits <= 100)) {
+      return InvalidArgument(fmt::format("--hits: must be in [0, 100], not {}", *flags_.hits));
+    }
+    if (flags_.promotions && !flags_.hits) return InvalidArgument("--promotions: only with --hits");
+    if (flags_.promotions && !(*flags_.promotions >= 0 && *flags_.promotions <= 1e6)) {
+      return InvalidArgument(fmt::format("--promotions: must be in [0, 1e6], not {}", *flags_.promotions));
     }
     QNEXT_ASSIGN_OR_RETURN(lists_, ParseLists(flags_));
     return Status();
@@ -193,7 +209,9 @@ class PlanCommand : public Command {
     }
     std::vector<PlanReport> reports;
     reports.reserve(cases.size());
-    for (const PlanCase& one : cases) reports.push_back(model.Plan(one, machine, threads));
+    std::optional<MeasuredTraffic> measured;
+    if (flags_.hits) measured = {.hit_share = *flags_.hits / 100, .promotions = flags_.promotions.value_or(0)};
+    for (const PlanCase& one : cases) reports.push_back(model.Plan(one, machine, threads, measured));
 
     TextOutput out(stdout);
     const bool single = reports.size() == 1;

@@ -133,7 +133,8 @@ std::vector<PlanAlternative> PlanModel::Alternatives(const PlanCase& options, co
   return alternatives;
 }
 
-PlanReport PlanModel::Plan(const PlanCase& options, const MachineRates& machine, int64_t threads) const {
+PlanReport PlanModel::Plan(const PlanCase& options, const MachineRates& machine, int64_t threads,
+                           const std::optional<MeasuredTraffic>& measured) const {
   const PlanRequest request = Request(options, machine);
   PlanReport report{.model = name_,
                     .options = {{"--vram", SizeOption(options.vram)},
@@ -165,6 +166,12 @@ PlanReport PlanModel::Plan(const PlanCase& options, const MachineRates& machine,
   decode("uniform routing", RoutingModel::kUniform, little);
   decode("recency routing", RoutingModel::kRecency, little);
   if (options.ctx > little) decode("recency routing", RoutingModel::kRecency, options.ctx);
+  if (measured) {
+    report.decode.push_back(
+        {.name = fmt::format("as measured, {:g} promoted", measured->promotions),
+         .context = 0,
+         .estimate = BoundOfRun(request, machine, config_.num_experts_per_token, *measured, threads)});
+  }
   for (const int64_t tokens : kPromptTokens) {
     if (tokens > options.ctx && tokens != kPromptTokens.front()) continue;
     const PrefillTraffic traffic = {.experts_per_token = config_.num_experts_per_token,

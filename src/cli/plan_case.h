@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,7 +44,9 @@ class PlanModel {
   const ModelConfig& config() const { return config_; }
 
   // The plan of one case, with predictions for `machine` if it fits.
-  PlanReport Plan(const PlanCase& options, const MachineRates& machine, int64_t threads) const;
+  // `measured`: also the bound of a run that did this.
+  PlanReport Plan(const PlanCase& options, const MachineRates& machine, int64_t threads,
+                  const std::optional<MeasuredTraffic>& measured = std::nullopt) const;
 
  private:
   static Result<PlanModel> Make(std::string name, ModelConfig config, const TensorSource& source);

@@ -111,6 +111,22 @@ TEST(PlanCommand, SweepVariesWhatIsNotGiven) {
   for (const auto& plan : plans["plans"]) EXPECT_EQ(plan["options"]["--ctx"], "4096");
 }
 
+TEST(PlanCommand, BoundOfAMeasuredRun) {
+  const nlohmann::json plan = PlanJson({"--config", "80b-a", "--ram", "120GiB", "--machine", "reference", "--threads",
+                                        "15", "--hits", "80", "--promotions", "50"});
+  const nlohmann::json& row = plan["predicted"]["decode"].back();
+  EXPECT_EQ(row["routing"], "as measured, 50 promoted");
+  EXPECT_NEAR(row["miss_seconds"].get<double>(), (96 + 50) * 1622016 / 150e9, 1e-9);
+  EXPECT_NEAR(row["gpu_seconds"].get<double>(), (1.6e9 + 384 * 1622016) / 3.06e12, 3e-5);
+  EXPECT_NEAR(row["overhead_seconds"].get<double>(), 1.5e-3, 1e-9);
+  EXPECT_NE(RunPlan({"--config", "80b-a", "--ram", "120GiB", "--hits", "32"}).out.find("as measured, 0 promoted"),
+            std::string::npos);
+  EXPECT_EQ(RunPlan({"--config", "80b-a", "--hits", "101"}).error,
+            "qnext: error: --hits: must be in [0, 100], not 101\n");
+  EXPECT_EQ(RunPlan({"--config", "80b-a", "--promotions", "1"}).error,
+            "qnext: error: --promotions: only with --hits\n");
+}
+
 TEST(PlanCommand, TakesTheRatesOfAFile) {
   const std::string path = ::testing::TempDir() + "qnext_plan_machine.json";
   std::ofstream(path) << R"({"format": "qnext-machine", "format_version": 1,

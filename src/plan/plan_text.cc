@@ -39,9 +39,9 @@ std::string SpeedTables(const PlanReport& report) {
   for (const PlanReport::Decode& row : report.decode) {
     const DecodeEstimate& e = row.estimate;
     text += fmt::format("  {:<34} {:>6.1f} {:>6.1f}% {:>9} {:>8} {:>9}   {}\n",
-                        fmt::format("{}, context {}", row.name, WithSpaces(row.context)), e.tokens_per_second(),
-                        100 * e.hit_share, Milliseconds(e.miss_seconds), Milliseconds(e.gpu_seconds),
-                        Milliseconds(e.overhead_seconds), LimitName(e.limit));
+                        row.context > 0 ? fmt::format("{}, context {}", row.name, WithSpaces(row.context)) : row.name,
+                        e.tokens_per_second(), 100 * e.hit_share, Milliseconds(e.miss_seconds),
+                        Milliseconds(e.gpu_seconds), Milliseconds(e.overhead_seconds), LimitName(e.limit));
   }
   text += fmt::format("  {:<34} {:>6}   {}\n", "prefill", "tok/s", "longest part");
   for (const PrefillEstimate& row : report.prefill) {

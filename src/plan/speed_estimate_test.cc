@@ -39,6 +39,22 @@ TEST(SpeedEstimate, GivesTheBoundsThatTargetsAreMadeFrom) {
   EXPECT_LT(Decode(a, RoutingModel::kUniform, 8), Decode(a, RoutingModel::kUniform));
 }
 
+TEST(SpeedEstimate, BoundOfAMeasuredRunIsByHand) {
+  Case c = Model(1000000, 500000000, 0.5);
+  c.request.sizes.state_bytes = 50000000;  // not in the bound's definition
+  MachineRates machine;
+  machine.memory_read = {{1, 100e9}};
+  machine.link = 20e9;
+  machine.gpu_read = 1e12;
+  machine.shared = {{1, 90e9, 30e9}};
+  const DecodeEstimate e = BoundOfRun(c.request, machine, 10, {.hit_share = 0.75, .promotions = 60}, 1);
+  EXPECT_DOUBLE_EQ(e.missed_bytes, 120e6);
+  EXPECT_DOUBLE_EQ(e.promoted_bytes, 60e6);
+  EXPECT_DOUBLE_EQ(e.miss_seconds, 180e6 / 120e9);
+  EXPECT_DOUBLE_EQ(e.gpu_seconds, (500e6 + 360e6) / 1e12);
+  EXPECT_DOUBLE_EQ(e.overhead_seconds, 1.5e-3);
+}
+
 TEST(SpeedEstimate, IsByHand) {
   Case c = Model(1000000, 500000000, 0.5);
   c.request.sizes.state_bytes = 50000000;
