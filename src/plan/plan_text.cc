@@ -58,9 +58,9 @@ std::string FormatPlanText(const PlanReport& report) {
   std::string text = fmt::format("Plan for {}", report.model);
   for (const auto& [name, value] : report.options) text += fmt::format(" {} {}", name, value);
   text += "\n\n" + PlaceTable(plan, Place::kVram) + "\n" + PlaceTable(plan, Place::kRam) + "\n";
-  text += fmt::format("{} of {} routed experts cached ({:.1f}%) in slots of {} bytes, {} slots for fetches\n",
-                      WithSpaces(plan.cached_experts), WithSpaces(plan.routed_experts), 100 * plan.cached_share(),
-                      WithSpaces(plan.slot.stride), plan.fetch_slots);
+  text += fmt::format("{} of {} routed experts in VRAM, in slots of {} bytes, {} of them for fetches: {:.1f}% cached\n",
+                      WithSpaces(plan.cached_experts), WithSpaces(plan.routed_experts), WithSpaces(plan.slot.stride),
+                      plan.fetch_slots, 100 * plan.cached_share());
   text += plan.longest_ctx > 0
               ? fmt::format("Longest context that fits (no expert cached): {} tokens\n", WithSpaces(plan.longest_ctx))
               : "No context fits\n";

@@ -20,7 +20,7 @@ Case Model(int64_t expert_bytes, int64_t dense_bytes, double cached) {
   c.request.weights.experts = 512;
   c.request.weights.expert_bytes = expert_bytes;
   c.plan.routed_experts = 24576;
-  c.plan.cached_experts = static_cast<int64_t>(cached * 24576);
+  c.plan.cached_experts = static_cast<int64_t>(cached * 24576) + 96;
   c.plan.fetch_slots = 96;
   return c;
 }
@@ -77,6 +77,7 @@ TEST(SpeedEstimate, IsByHand) {
 
   // Without fetch slots the CPU is alone, and has DRAM to itself.
   c.plan.fetch_slots = 0;
+  c.plan.cached_experts -= 96;
   EXPECT_DOUBLE_EQ(
       EstimateDecode(c.request, c.plan, machine, {.experts_per_token = 10}, RoutingModel::kUniform, 1).miss_seconds,
       240e6 / 100e9);
