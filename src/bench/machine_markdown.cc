@@ -19,6 +19,29 @@ std::string RateCell(const std::vector<ThreadRate>& rates, int threads) {
   return "–";
 }
 
+std::string GpuSection(const GpuFigures& gpu) {
+  std::string out = fmt::format("\n## GPU\n\n{}, compute capability {}, {} of memory, {} processors", gpu.name,
+                                gpu.compute_capability, FormatBytes(gpu.memory_bytes), gpu.multiprocessors);
+  if (gpu.clock_hertz > 0) out += fmt::format(" at {:.2f} GHz at most", gpu.clock_hertz * 1e-9);
+  out += fmt::format(". {}. CUDA: {}. {}\n\n", gpu.pci, gpu.cuda, gpu.driver);
+  if (!gpu.pinned) out += "**The system refused to pin memory: copies were staged by the driver.**\n\n";
+  out += fmt::format("| | |\n|---|---|\n| GPU memory, read | {} GB/s |\n", Cell(gpu.read, 1e-9, 0));
+  for (const GpuFigures::Link& link : gpu.links) {
+    out += fmt::format("| link, {} of {} | {} GB/s |\n", link.way, FormatBytes(link.bytes),
+                       Cell(link.bytes_per_second, 1e-9, 1));
+  }
+  out += fmt::format("| handshake within a graph | {} µs |\n| int4 products of a prompt | {} TFLOP/s |\n",
+                     Cell(gpu.handshake_seconds, 1e6, 1), Cell(gpu.matmul_flops, 1e-12, 0));
+  out += fmt::format("\nCPU and link at once, GB/s ({} walked, half by each):\n\n| threads | CPU | link | together |\n",
+                     FormatBytes(gpu.memory_probe_bytes));
+  out += "|---|---|---|---|\n";
+  for (const GpuFigures::Shared& both : gpu.shared) {
+    out += fmt::format("| {} | {} | {} | {:.1f} |\n", both.threads, Cell(both.cpu, 1e-9, 1), Cell(both.link, 1e-9, 1),
+                       (both.cpu.median + both.link.median) * 1e-9);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string FormatMachineMarkdown(const MachineReport& report) {
@@ -61,6 +84,8 @@ std::string FormatMachineMarkdown(const MachineReport& report) {
                                            : "through the page cache (the file system refuses O_DIRECT), so perhaps "
                                              "from memory");
   }
+  if (report.gpu) out += GpuSection(*report.gpu);
+  if (!report.no_gpu.empty()) out += fmt::format("\nNo GPU was measured: {}.\n", report.no_gpu);
   out += "\nMedian (minimum…maximum).\n";
   if (!report.facts.empty()) out += "\n## More\n\n| | |\n|---|---|\n";
   for (const Fact& fact : report.facts) out += fmt::format("| {} | {} |\n", fact.name, fact.value);

@@ -39,6 +39,31 @@ struct DiskFigures {
   Spread bytes_per_second;
 };
 
+// A GPU and its link to RAM. Rates are bytes per second.
+struct GpuFigures {
+  struct Link {
+    std::string way;  // "copy"; "gather", the kernel that fetches experts within a step
+    int64_t bytes = 0;
+    Spread bytes_per_second;
+  };
+  struct Shared {
+    int threads = 0;
+    Spread cpu, link;
+  };
+
+  std::string name, compute_capability, driver, cuda, pci;
+  int64_t memory_bytes = 0, l2_bytes = 0;
+  int multiprocessors = 0;
+  double clock_hertz = 0;  // the highest; 0: not told
+  int64_t memory_probe_bytes = 0;
+  bool pinned = true;
+  Spread read;
+  std::vector<Link> links;     // the first: copies of one expert
+  std::vector<Shared> shared;  // CPU and link at once
+  Spread handshake_seconds;
+  Spread matmul_flops;
+};
+
 struct MachineReport {
   std::string date;  // ISO 8601 with time zone
 
@@ -62,6 +87,8 @@ struct MachineReport {
   std::vector<ProductRate> int4_products;
   std::vector<LoopCost> loops;
   std::optional<DiskFigures> disk;
+  std::optional<GpuFigures> gpu;
+  std::string no_gpu;  // why it was left out, where it was
 
   // What else it did meanwhile.
   double load_average = 0;    // of the minute before

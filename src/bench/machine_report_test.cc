@@ -53,6 +53,48 @@ TEST(MachineReportTest, JsonHasNumbersUnderStableKeys) {
   EXPECT_EQ(json["disk"]["bytes_per_second"]["median"], 2e9);
 }
 
+GpuFigures Slide() {
+  return {.name = "a slide rule",
+          .compute_capability = "9.0",
+          .driver = "brass",
+          .cuda = "driver 13.0, built with 13.0",
+          .pci = "0000:01:00.0",
+          .memory_bytes = int64_t{16} << 30,
+          .multiprocessors = 2,
+          .memory_probe_bytes = int64_t{4} << 30,
+          .read = SpreadOf({5e11, 6e11, 7e11}),
+          .links = {{.way = "copy", .bytes = 1622016, .bytes_per_second = SpreadOf({12e9})},
+                    {.way = "gather", .bytes = 1622016, .bytes_per_second = SpreadOf({11e9})}},
+          .shared = {{.threads = 8, .cpu = SpreadOf({60e9, 62e9, 70e9}), .link = SpreadOf({10e9})}},
+          .handshake_seconds = SpreadOf({10e-6}),
+          .matmul_flops = SpreadOf({90e12})};
+}
+
+TEST(MachineReportTest, AGpuIsAnObjectUnderTheKeysThatPlansReadOrIsMissing) {
+  MachineReport report = Abacus();
+  report.no_gpu = "this build has no CUDA engine";
+  nlohmann::json json = nlohmann::json::parse(FormatMachineJson(report));
+  EXPECT_FALSE(json.contains("gpu"));
+  EXPECT_EQ(json["no_gpu"], "this build has no CUDA engine");
+  EXPECT_NE(FormatMachineMarkdown(report).find("No GPU was measured: this build has no CUDA engine."),
+            std::string::npos);
+  report.no_gpu.clear();
+  report.gpu = Slide();
+  json = nlohmann::json::parse(FormatMachineJson(report));
+  EXPECT_EQ(json["gpu"]["read_bytes_per_second"]["median"], 6e11);
+  EXPECT_EQ(json["gpu"]["link_bytes_per_second"]["median"], 12e9);
+  EXPECT_EQ(json["gpu"]["links"][1]["way"], "gather");
+  EXPECT_EQ(json["gpu"]["shared"][0]["threads"], 8);
+  EXPECT_EQ(json["gpu"]["shared"][0]["cpu_bytes_per_second"]["median"], 62e9);
+  EXPECT_EQ(json["gpu"]["shared"][0]["link_bytes_per_second"]["max"], 10e9);
+  EXPECT_EQ(json["gpu"]["handshake_seconds"]["median"], 10e-6);
+  EXPECT_EQ(json["gpu"]["matmul_flops"]["median"], 90e12);
+  EXPECT_EQ(json["gpu"]["memory_bytes"], int64_t{16} << 30);
+  const std::string text = FormatMachineMarkdown(report);
+  EXPECT_NE(text.find("| 8 | 62.0 (60.0…70.0) | 10.0 (10.0…10.0) | 72.0 |"), std::string::npos) << text;
+  EXPECT_NE(text.find("| link, gather of 1.55 MiB | 11.0 (11.0…11.0) GB/s |"), std::string::npos) << text;
+}
+
 TEST(MachineReportTest, MarkdownHasARowForEachNumberOfThreads) {
   MachineReport report = Abacus();
   const std::string text = FormatMachineMarkdown(report);

@@ -18,7 +18,7 @@ class BenchCommand : public Command {
   void AddOptions(CLI::App& app) override {
     app.add_option("kind", options_.kind,
                    "quick: prompts of 50 and 200 tokens, 100 tokens of output each, after a warm-up; machine: memory, "
-                   "products, parallel loops and disk, without a model")
+                   "products, parallel loops, GPU and link, disk, without a model")
         ->type_name("quick|machine");
     app.add_option("--repetitions", options_.repetitions,
                    "runs of each case, or samples of each rate; default 5, with machine 7")

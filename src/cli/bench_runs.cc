@@ -123,6 +123,10 @@ Status CheckBenchOptions(const BenchOptions& options) {
   if (options.repetitions && *options.repetitions < 1) return InvalidArgument("--repetitions: must be at least 1");
   if (!(options.time_limit >= 0)) return InvalidArgument("--time-limit: must not be negative");
   if (machine && !options.url.empty()) return InvalidArgument("--url: bench machine measures this machine");
+  const std::string& device = options.model.device;
+  if (machine && !device.empty() && device != "cpu" && device != "cuda") {
+    return InvalidArgument(fmt::format("--device: cpu or cuda, not \"{}\"", device));
+  }
   if (!machine && !options.path.empty()) return InvalidArgument("--path: only for bench machine");
   QNEXT_RETURN_IF_ERROR(CheckUrlOptions(options));
   QNEXT_RETURN_IF_ERROR(CheckOut(options));
@@ -206,6 +210,7 @@ Status RunMachineBenchmark(const BenchOptions& options) {
   QNEXT_ASSIGN_OR_RETURN(MachineReport report,
                          MeasureMachine({.repeats = options.repetitions.value_or(kMachineRepetitions),
                                          .disk_path = options.path,
+                                         .device = options.model.device,
                                          .progress = PrintStep}));
   report.date = IsoNow();
   const std::filesystem::path json = file ? std::filesystem::path(options.out) : folder / "machine.json";

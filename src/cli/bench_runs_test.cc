@@ -56,9 +56,10 @@ TEST_F(BenchRunsTest, TheMachineIsMeasuredAndWritten) {
       MeasureMachine({.repeats = 2,
                       .memory_bytes = 8 << 20,
                       .disk_path = "",
+                      .device = "cpu",
                       .progress = [&](int64_t step, int64_t, const std::string&) { EXPECT_EQ(step, ++steps); }});
   ASSERT_TRUE(report.ok()) << report.status().message();
-  EXPECT_EQ(steps, 4);
+  EXPECT_EQ(steps, 5);
   EXPECT_GT(report->cores, 0);
   EXPECT_GE(report->cores, report->fast_cores);
   EXPECT_GT(report->memory_bytes, int64_t{100} << 20);
@@ -79,11 +80,14 @@ TEST_F(BenchRunsTest, TheMachineIsMeasuredAndWritten) {
 }
 
 TEST_F(BenchRunsTest, MachineReportOnDisk) {
-  const Outcome outcome = RunQnext({"bench", "machine", "--repetitions", "1", "--out", folder_ + "/m"});
+  const Outcome outcome =
+      RunQnext({"bench", "machine", "--repetitions", "1", "--device", "cpu", "--out", folder_ + "/m"});
   ASSERT_EQ(outcome.exit_code, kExitDone) << outcome.error;
-  EXPECT_NE(outcome.error.find("qnext: step 4 of 4: parallel loops"), std::string::npos);
+  EXPECT_NE(outcome.error.find("qnext: step 5 of 5: parallel loops"), std::string::npos);
   EXPECT_EQ(outcome.out.rfind("# qnext machine report\n", 0), 0u);
   EXPECT_EQ(ReadJson("m/machine.json")["format"], "qnext-machine");
+  EXPECT_EQ(ReadJson("m/machine.json")["no_gpu"], "--device cpu");
+  EXPECT_NE(outcome.out.find("\nNo GPU was measured: --device cpu.\n"), std::string::npos);
   EXPECT_TRUE(FileExists(folder_ + "/m/machine.md"));
 }
 

@@ -1,6 +1,7 @@
 #include "cli/machine_probe.h"
 
 #include <fmt/core.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -14,6 +15,8 @@
 #include "base/bytes.h"
 #include "cli/machine.h"
 #include "cli/version.h"
+#include "engine/device.h"
+#include "engine/gpu_probe.h"
 #include "hw/cgroup.h"
 #include "hw/disk_probe.h"
 #include "hw/memory_probe.h"
@@ -109,6 +112,45 @@ class Int4Walk {
   AlignedBuffer<float> out_;
 };
 
+// Where a thread may run, as it was at first: pools pin their calling thread.
+class Affinity {
+ public:
+  Affinity() { known_ = sched_getaffinity(0, sizeof(cpus_), &cpus_) == 0; }
+  void Restore() const {
+    if (known_) sched_setaffinity(0, sizeof(cpus_), &cpus_);
+  }
+
+ private:
+  cpu_set_t cpus_ = {};
+  bool known_ = false;
+};
+
+GpuFigures ToFigures(GpuMeasurements gpu) {
+  GpuFigures figures{.name = std::move(gpu.name),
+                     .compute_capability = std::move(gpu.compute_capability),
+                     .driver = std::move(gpu.driver),
+                     .cuda = std::move(gpu.cuda),
+                     .pci = std::move(gpu.pci),
+                     .memory_bytes = gpu.memory_bytes,
+                     .l2_bytes = gpu.l2_bytes,
+                     .multiprocessors = gpu.multiprocessors,
+                     .clock_hertz = gpu.clock_hertz,
+                     .memory_probe_bytes = gpu.memory_probe_bytes,
+                     .pinned = gpu.pinned,
+                     .read = SpreadOf(gpu.read),
+                     .links = {},
+                     .shared = {},
+                     .handshake_seconds = SpreadOf(gpu.handshake_seconds),
+                     .matmul_flops = SpreadOf(gpu.matmul_flops)};
+  for (const GpuMeasurements::Link& link : gpu.links) {
+    figures.links.push_back({.way = link.way, .bytes = link.bytes, .bytes_per_second = SpreadOf(link.rate)});
+  }
+  for (const GpuMeasurements::Shared& both : gpu.shared) {
+    figures.shared.push_back({.threads = both.threads, .cpu = SpreadOf(both.cpu), .link = SpreadOf(both.link)});
+  }
+  return figures;
+}
+
 class MachineProbe {
  public:
   MachineProbe(const MachineProbeOptions& options, CpuTopology topology)
@@ -121,22 +163,28 @@ class MachineProbe {
   int64_t MemoryBytes() const;
   void MeasureRates(ProbeMemory& memory);
   Status MeasureProducts(ProbeMemory& memory);
+  Status MeasureGpuSide(const ProbeMemory& memory);
   void MeasureLoops();
   Status MeasureDisk();
 
   void Step(const std::string& what) {
-    if (options_.progress) options_.progress(++step_, options_.disk_path.empty() ? 4 : 5, what);
+    if (options_.progress) options_.progress(++step_, options_.disk_path.empty() ? 5 : 6, what);
   }
   int cores() const { return static_cast<int>(topology_.cores.size()); }
+  // Few threads walk through gigabytes for long.
+  int Repeats(int threads) const { return threads <= 2 ? std::min(options_.repeats, 3) : options_.repeats; }
+  std::unique_ptr<ThreadPool> UnpinnedPool(int threads) const {
+    return std::make_unique<ThreadPool>(ThreadPoolOptions{.threads = threads, .cpus = topology_.PinnedCpus(threads)});
+  }
   std::unique_ptr<ThreadPool> Pool(int threads) const {
-    auto pool =
-        std::make_unique<ThreadPool>(ThreadPoolOptions{.threads = threads, .cpus = topology_.PinnedCpus(threads)});
+    std::unique_ptr<ThreadPool> pool = UnpinnedPool(threads);
     pool->PinCallingThread();
     return pool;
   }
 
   const MachineProbeOptions& options_;
   const CpuTopology topology_;
+  const Affinity affinity_;
   MachineReport report_;
   int64_t step_ = 0;
 };
@@ -144,6 +192,9 @@ class MachineProbe {
 Result<MachineReport> MachineProbe::Run() {
   const auto start = std::chrono::steady_clock::now();
   const double busy_before = BusySeconds(), own_before = OwnCpuSeconds();
+  if (options_.device == "cuda") {
+    if (const Status gpu = DescribeGpu().status(); !gpu.ok()) return gpu.WithContext("--device cuda");
+  }
   Describe();
   if (!options_.disk_path.empty()) QNEXT_RETURN_IF_ERROR(MeasureDisk());  // first: a wrong path is found at once
   {
@@ -152,7 +203,8 @@ Result<MachineReport> MachineProbe::Run() {
     report_.memory_probe_bytes = memory.size();
     FillWithWeights(memory, *all);
     QNEXT_RETURN_IF_ERROR(MeasureProducts(memory));
-    MeasureRates(memory);
+    QNEXT_RETURN_IF_ERROR(MeasureGpuSide(memory));
+    MeasureRates(memory);  // writes over the weights
   }
   MeasureLoops();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -198,7 +250,9 @@ int64_t MachineProbe::MemoryBytes() const {
   if (options_.memory_bytes > 0) return options_.memory_bytes;
   int64_t free = report_.memory_available_bytes;
   if (report_.memory_limit_bytes > 0) free = std::min(free, report_.memory_limit_bytes);
-  const int64_t wanted = std::clamp(16 * report_.l3_bytes, kUsualMemory, kMostMemory);
+  // What the link reads must not come from a cache; and CPU and link walk through a half each.
+  const bool gpu = options_.device != "cpu" && DescribeGpu().ok();
+  const int64_t wanted = gpu ? kMostMemory : std::clamp(16 * report_.l3_bytes, kUsualMemory, kMostMemory);
   return std::max(kLeastMemory, std::min(wanted, free / 4));
 }
 
@@ -208,7 +262,7 @@ void MachineProbe::MeasureRates(ProbeMemory& memory) {
     const std::unique_ptr<ThreadPool> pool = Pool(threads);
     const auto rate = [&](MemoryOperation operation) {
       return ThreadRate{.threads = threads,
-                        .bytes_per_second = SpreadOf(MeasureMemory(operation, memory, *pool, options_.repeats))};
+                        .bytes_per_second = SpreadOf(MeasureMemory(operation, memory, *pool, Repeats(threads)))};
     };
     report_.read.push_back(rate(MemoryOperation::kRead));
     report_.write.push_back(rate(MemoryOperation::kWrite));
@@ -221,16 +275,16 @@ Status MachineProbe::MeasureProducts(ProbeMemory& memory) {
   const CpuFeatures features = DetectCpuFeatures();
   QNEXT_ASSIGN_OR_RETURN(const Kernels* best, SelectCpuKernels(features, std::nullopt));
   std::vector<const Kernels*> paths = {best};
-  if (CpuIsaSupported(CpuIsa::kAvx2, features) && &CpuKernels(CpuIsa::kAvx2) != best) {
-    paths.push_back(&CpuKernels(CpuIsa::kAvx2));
+  for (const CpuIsa isa : {CpuIsa::kAvxVnni, CpuIsa::kAvx2}) {
+    if (CpuIsaSupported(isa, features) && &CpuKernels(isa) != best) paths.push_back(&CpuKernels(isa));
   }
   for (const Kernels* path : paths) {
-    for (const int threads : std::set<int>{1, std::max(1, cores() / 2), cores()}) {
+    for (const int threads : std::set<int>{1, std::max(1, cores() / 2), topology_.DefaultThreads(), cores()}) {
       const std::unique_ptr<ThreadPool> pool = Pool(threads);
       Int4Walk walk(*path, memory, threads);
       walk.Measure(*pool);
       std::vector<double> products, reads;
-      for (int i = 0; i < options_.repeats; ++i) {  // in turn, so that a share compares neighbours in time
+      for (int i = 0; i < Repeats(threads); ++i) {  // in turn, so that a share compares neighbours in time
         reads.push_back(MeasureMemory(MemoryOperation::kRead, memory, *pool));
         products.push_back(walk.Measure(*pool));
       }
@@ -241,6 +295,33 @@ Status MachineProbe::MeasureProducts(ProbeMemory& memory) {
                                        .share_of_read = rate.median / SpreadOf(reads).median});
     }
   }
+  return {};
+}
+
+Status MachineProbe::MeasureGpuSide(const ProbeMemory& memory) {
+  Step("GPU and link");
+  if (options_.device == "cpu") {
+    report_.no_gpu = "--device cpu";
+    return {};
+  }
+  affinity_.Restore();  // this thread feeds the link, beside the pools' threads
+  std::set<int> threads = {1, 2, 4, 8, topology_.DefaultThreads(), cores()};
+  std::erase_if(threads, [this](int count) { return count > cores(); });
+  Result<GpuMeasurements> gpu = MeasureGpu(
+      memory,
+      {.repeats = options_.repeats,
+       .threads = {threads.begin(), threads.end()},
+       .pool = [this](int count) { return UnpinnedPool(count); },
+       .progress =
+           options_.progress
+               ? [this](const std::string& what) { options_.progress(step_, options_.disk_path.empty() ? 5 : 6, what); }
+               : std::function<void(const std::string&)>()});
+  if (!gpu.ok()) {
+    if (options_.device == "cuda") return gpu.status().WithContext("--device cuda");
+    report_.no_gpu = gpu.status().message();
+    return {};
+  }
+  report_.gpu = ToFigures(*std::move(gpu));
   return {};
 }
 

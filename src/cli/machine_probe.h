@@ -11,9 +11,10 @@
 namespace qnext {
 
 struct MachineProbeOptions {
-  int repeats = 7;           // samples of each rate
+  int repeats = 7;           // samples of each rate; three where one or two threads walk through gigabytes
   int64_t memory_bytes = 0;  // walked by each pass; 0: several times the L3, within what is free
   std::string disk_path;     // a file or folder; empty: no disk is measured
+  std::string device;        // "cpu": no GPU is measured; "cuda": without one it is an error; empty: if there is one
   std::function<void(int64_t step, int64_t steps, const std::string& what)> progress;  // may be empty
 };
 

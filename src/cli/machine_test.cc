@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "bench/machine_report.h"
+#include "plan/machine_rates.h"
+
 namespace qnext {
 namespace {
 
@@ -31,6 +34,29 @@ TEST(MachineTest, DescribesCoresAndMemory) {
   EXPECT_TRUE(has("physical cores"));
   EXPECT_TRUE(has("memory"));
   EXPECT_TRUE(has("system"));
+}
+
+TEST(MachineTest, PlansReadWhatBenchMachineWrites) {
+  MachineReport report;
+  report.memory_bytes = int64_t{64} << 30;
+  report.read = {{.threads = 8, .bytes_per_second = SpreadOf({80e9})}};
+  report.gpu = {.name = "a card",
+                .memory_bytes = int64_t{16} << 30,
+                .read = SpreadOf({576e9}),
+                .links = {{.way = "copy", .bytes = 1622016, .bytes_per_second = SpreadOf({12e9, 13e9, 14e9})}},
+                .shared = {{.threads = 8, .cpu = SpreadOf({70e9}), .link = SpreadOf({11e9})}},
+                .matmul_flops = SpreadOf({40e12})};
+  const Result<MachineRates> rates = ParseMachineRates(FormatMachineJson(report), "machine.json");
+  ASSERT_TRUE(rates.ok()) << rates.status().message();
+  EXPECT_EQ(rates->MemoryRead(8), 80e9);
+  EXPECT_EQ(rates->gpu_read, 576e9);
+  EXPECT_EQ(rates->link, 13e9);
+  EXPECT_EQ(rates->Both(8).cpu, 70e9);
+  EXPECT_EQ(rates->Both(8).link, 11e9);
+  EXPECT_EQ(rates->matmul_flops, 40e12);
+  EXPECT_EQ(rates->vram_bytes, int64_t{16} << 30);
+  report.gpu.reset();
+  EXPECT_FALSE(ParseMachineRates(FormatMachineJson(report), "machine.json").ok());
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@
 #include "cli/machine.h"
 #include "cli/output.h"
 #include "cli/plan_case.h"
+#include "kernels/cuda/launch.h"
 
 namespace qnext {
 namespace {
@@ -32,6 +34,7 @@ constexpr size_t kMostCases = 1000;
 struct PlanFlags {
   std::string model, config, vram, ram, ctx, kv, dense, parallel, prefix_store, machine;
   int threads = 0;
+  std::optional<double> hits, promotions;
   bool sweep = false, json = false;
 };
 
@@ -76,7 +79,7 @@ std::function<Result<int64_t>(const std::string&)> NumberParser(int64_t min, int
 
 // The lists that the options came to; those not given are empty.
 struct PlanLists {
-  std::vector<int64_t> vram, ram, ctx, parallel, prefix_store;
+  std::vector<int64_t> vram, ram, ctx, parallel;
   std::vector<KvType> kv;
   std::vector<DenseChoice> dense;
 };
@@ -92,8 +95,7 @@ Result<PlanLists> ParseLists(const PlanFlags& flags) {
   QNEXT_RETURN_IF_ERROR(fill("--vram", flags.vram, ParseSize, lists.vram));
   QNEXT_RETURN_IF_ERROR(fill("--ram", flags.ram, ParseSize, lists.ram));
   QNEXT_RETURN_IF_ERROR(fill("--ctx", flags.ctx, NumberParser(1, int64_t{1} << 24), lists.ctx));
-  QNEXT_RETURN_IF_ERROR(fill("--parallel", flags.parallel, NumberParser(1, 1024), lists.parallel));
-  QNEXT_RETURN_IF_ERROR(fill("--prefix-store", flags.prefix_store, ParseSize, lists.prefix_store));
+  QNEXT_RETURN_IF_ERROR(fill("--parallel", flags.parallel, NumberParser(1, cuda::kMaxDecodeRows), lists.parallel));
   QNEXT_RETURN_IF_ERROR(fill("--kv", flags.kv, ParseKv, lists.kv));
   QNEXT_RETURN_IF_ERROR(fill("--dense-weights", flags.dense, ParseDenseChoice, lists.dense));
   return lists;
@@ -118,7 +120,6 @@ std::vector<PlanCase> Combine(const PlanLists& lists) {
   expand(lists.kv, &PlanCase::kv);
   expand(lists.dense, &PlanCase::dense);
   expand(lists.parallel, &PlanCase::parallel);
-  expand(lists.prefix_store, &PlanCase::prefix_store);
   return cases;
 }
 
@@ -157,8 +158,7 @@ class PlanCommand : public Command {
            "1 TB/s")
         ->type_name("stored|int8|auto,...");
     app.add_option("--parallel", flags_.parallel, "sequences that decode together; default 1")->type_name("N,...");
-    app.add_option("--prefix-store", flags_.prefix_store, "RAM for saved states; default 16GiB; 0 turns it off")
-        ->type_name("SIZE,...");
+    app.add_option("--prefix-store", flags_.prefix_store, "refused: there is none yet")->group("");
     app.add_option("--threads", flags_.threads, "CPU workers; default: the most that --machine was measured with")
         ->type_name("N");
     app.add_option(
@@ -166,6 +166,13 @@ class PlanCommand : public Command {
            "whose rates predict the speed: laptop (assumed figures of a 16 GB Ada laptop; default), reference (the "
            "machine that figures are measured on), or a machine.json")
         ->type_name("NAME|FILE");
+    app.add_option("--hits", flags_.hits,
+                   "also the bound of a run in which so many percent of the chosen experts were in VRAM, to hold its "
+                   "speed against")
+        ->type_name("PERCENT");
+    app.add_option("--promotions", flags_.promotions,
+                   "with --hits: experts that were copied into the cache per token, beside those fetched in the step")
+        ->type_name("N");
     app.add_flag("--sweep", flags_.sweep, "also vary --ctx, --kv and --dense-weights where they are not given");
     app.add_flag("--json", flags_.json, "print JSON");
   }
@@ -174,8 +181,19 @@ class PlanCommand : public Command {
     if (flags_.model.empty() == flags_.config.empty()) {
       return InvalidArgument("plan: exactly one of --model and --config is needed");
     }
+    if (!flags_.prefix_store.empty()) {
+      return InvalidArgument(
+          "--prefix-store: the program has no prefix store yet, and a plan has only what it allocates");
+    }
     if (flags_.threads < 0 || flags_.threads > 4096) {
       return InvalidArgument(fmt::format("--threads: must be in [1, 4096], not {}", flags_.threads));
+    }
+    if (flags_.hits && !(*flags_.hits >= 0 && *flags_.hits <= 100)) {
+      return InvalidArgument(fmt::format("--hits: must be in [0, 100], not {}", *flags_.hits));
+    }
+    if (flags_.promotions && !flags_.hits) return InvalidArgument("--promotions: only with --hits");
+    if (flags_.promotions && !(*flags_.promotions >= 0 && *flags_.promotions <= 1e6)) {
+      return InvalidArgument(fmt::format("--promotions: must be in [0, 1e6], not {}", *flags_.promotions));
     }
     QNEXT_ASSIGN_OR_RETURN(lists_, ParseLists(flags_));
     return Status();
@@ -193,7 +211,12 @@ class PlanCommand : public Command {
     }
     std::vector<PlanReport> reports;
     reports.reserve(cases.size());
-    for (const PlanCase& one : cases) reports.push_back(model.Plan(one, machine, threads));
+    std::optional<MeasuredTraffic> measured;
+    if (flags_.hits) measured = {.hit_share = *flags_.hits / 100, .promotions = flags_.promotions.value_or(0)};
+    for (const PlanCase& one : cases) {
+      QNEXT_ASSIGN_OR_RETURN(PlanReport report, model.Plan(one, machine, threads, measured));
+      reports.push_back(std::move(report));
+    }
 
     TextOutput out(stdout);
     const bool single = reports.size() == 1;
@@ -240,7 +263,6 @@ class PlanCommand : public Command {
     Default(lists_.kv, {KvType::kBF16});
     Default(lists_.dense, {DenseChoice::kStored});
     Default(lists_.parallel, {int64_t{1}});
-    Default(lists_.prefix_store, {int64_t{16} << 30});
     return Status();
   }
 

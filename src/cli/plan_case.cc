@@ -9,8 +9,10 @@
 #include "base/bytes.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/synthetic.h"
+#include "checkpoint/synthetic_files.h"
 #include "checkpoint/tensor_list.h"
 #include "model/device_sizes.h"
+#include "text/tokenizer.h"
 
 namespace qnext {
 namespace {
@@ -20,8 +22,6 @@ constexpr std::array<std::pair<const char*, KvType>, 4> kKvNames = {
 constexpr std::array<std::pair<const char*, DenseChoice>, 3> kDenseNames = {
     {{"stored", DenseChoice::kStored}, {"int8", DenseChoice::kInt8}, {"auto", DenseChoice::kAuto}}};
 
-// Where the GPU reads slower than this, int8 pays.
-constexpr int64_t kFetchSlots = 2;  // of each MoE layer, where anything is fetched at all
 constexpr std::array<int64_t, 4> kPromptTokens = {512, 2048, 8192, 32768};
 
 // "15 GiB" for whole units, bytes for everything else: what --vram and its like would take.
@@ -67,6 +67,8 @@ Result<PlanModel> PlanModel::Make(std::string name, ModelConfig config, const Te
   PlanModel model;
   QNEXT_ASSIGN_OR_RETURN(model.stored_, WeightSizesOf(source, config, DenseWeights::kStored));
   QNEXT_ASSIGN_OR_RETURN(model.int8_, WeightSizesOf(source, config, DenseWeights::kInt8));
+  QNEXT_ASSIGN_OR_RETURN(model.stored_plan_, GpuWeightPlan::Make(source, config, DenseWeights::kStored));
+  QNEXT_ASSIGN_OR_RETURN(model.int8_plan_, GpuWeightPlan::Make(source, config, DenseWeights::kInt8));
   model.name_ = std::move(name);
   model.config_ = std::move(config);
   return model;
@@ -76,81 +78,93 @@ Result<PlanModel> PlanModel::FromFolder(const std::string& folder) {
   QNEXT_ASSIGN_OR_RETURN(ModelConfig config, LoadModelConfig(folder));
   QNEXT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(folder));
   if (const Status status = CheckTensors(checkpoint, config); !status.ok()) return status.WithContext(folder);
-  return Make(folder, std::move(config), CheckpointSource(checkpoint));
+  QNEXT_ASSIGN_OR_RETURN(PlanModel model, Make(folder, std::move(config), CheckpointSource(checkpoint)));
+  // A folder without its tokenizer can be planned, but for some rows of a few bytes per token.
+  const Result<Tokenizer> tokenizer = Tokenizer::Load(folder + "/tokenizer.json");
+  if (tokenizer.ok()) model.vocab_end_ = tokenizer->vocab_end();
+  return model;
 }
 
 Result<PlanModel> PlanModel::FromKind(const std::string& name) {
   QNEXT_ASSIGN_OR_RETURN(const SyntheticKind kind, FindSyntheticKind(name));
-  QNEXT_ASSIGN_OR_RETURN(ModelConfig config, ParseModelConfig(kind.config_json, name));
+  QNEXT_ASSIGN_OR_RETURN(ModelConfig config, SyntheticConfig(kind));
+  QNEXT_ASSIGN_OR_RETURN(const Tokenizer tokenizer, Tokenizer::Parse(SyntheticTokenizerJson(), name));
   const SyntheticCheckpoint source(config, /*seed=*/0);
-  return Make(name, std::move(config), source);
+  QNEXT_ASSIGN_OR_RETURN(PlanModel model, Make(name, config, source));
+  model.vocab_end_ = tokenizer.vocab_end();
+  model.routing_ = std::make_shared<const ForcedRouting>(Routing::kUniform, config, /*seed=*/1);
+  return model;
 }
 
-PlanRequest PlanModel::Request(const PlanCase& options, const MachineRates& machine) const {
-  const bool int8 =
-      options.dense == DenseChoice::kInt8 || (options.dense == DenseChoice::kAuto && machine.gpu_read < kAutoInt8Below);
-  return {.weights = int8 ? int8_ : stored_,
-          .sizes = DeviceSizesFor(config_, {.kv_type = options.kv, .parallel = options.parallel, .ctx = options.ctx}),
-          .vram = options.vram,
-          .ram = options.ram,
-          .ctx = options.ctx,
-          .max_ctx = config_.max_position_embeddings,
-          .parallel = options.parallel,
-          .prefix_store = options.prefix_store,
-          .fetch_per_layer = kFetchSlots};
+bool PlanModel::Int8(const PlanCase& options, const MachineRates& machine) const {
+  return options.dense == DenseChoice::kInt8 ||
+         (options.dense == DenseChoice::kAuto && machine.gpu_read < kAutoInt8Below);
 }
 
-std::vector<PlanAlternative> PlanModel::Alternatives(const PlanCase& options, const MachineRates& machine,
-                                                     const MemoryPlan& plan) const {
+Result<MemoryPlan> PlanModel::Layout(const PlanCase& options, const MachineRates& machine) const {
+  const bool int8 = Int8(options, machine);
+  return PlanDevice(config_,
+                    {.kv_type = options.kv,
+                     .dense_weights = int8 ? DenseWeights::kInt8 : DenseWeights::kStored,
+                     .slots = options.parallel,
+                     .context = options.ctx,
+                     .vocab_end = vocab_end_,
+                     .routing = routing_.get()},
+                    int8 ? *int8_plan_ : *stored_plan_, options.vram, options.ram);
+}
+
+Result<std::vector<PlanAlternative>> PlanModel::Alternatives(const PlanCase& options,
+                                                             const MachineRates& machine) const {
   std::vector<PlanAlternative> alternatives;
-  const auto add = [&](std::string option, const PlanCase& changed) {
-    alternatives.push_back({.option = std::move(option), .request = Request(changed, machine)});
-  };
   PlanCase all = options;
   std::string all_options;
-  const auto change = [&](const std::string& option, auto set) {
+  const auto change = [&](const std::string& option, auto set) -> Status {
     PlanCase changed = options;
     set(changed);
     set(all);
-    add(option, changed);
     all_options += (all_options.empty() ? "" : " ") + option;
+    QNEXT_ASSIGN_OR_RETURN(MemoryPlan plan, Layout(changed, machine));
+    alternatives.push_back({.option = option, .plan = std::move(plan)});
+    return Status();
   };
   if (options.kv == KvType::kBF16 || options.kv == KvType::kF32) {
-    change("--kv int8", [](PlanCase& c) { c.kv = KvType::kInt8; });
+    QNEXT_RETURN_IF_ERROR(change("--kv int8", [](PlanCase& c) { c.kv = KvType::kInt8; }));
   }
   if (options.dense == DenseChoice::kStored && int8_.dense_bytes() < stored_.dense_bytes()) {
-    change("--dense-weights int8", [](PlanCase& c) { c.dense = DenseChoice::kInt8; });
+    QNEXT_RETURN_IF_ERROR(change("--dense-weights int8", [](PlanCase& c) { c.dense = DenseChoice::kInt8; }));
   }
-  if (options.parallel > 1) change("--parallel 1", [](PlanCase& c) { c.parallel = 1; });
-  if (plan.ram_missing > 0 && options.prefix_store > 0) {
-    const int64_t left = std::max<int64_t>(0, options.prefix_store - plan.ram_missing);
-    change(fmt::format("--prefix-store {}", left), [left](PlanCase& c) { c.prefix_store = left; });
-  }
+  if (options.parallel > 1) QNEXT_RETURN_IF_ERROR(change("--parallel 1", [](PlanCase& c) { c.parallel = 1; }));
   // Together only where none does alone.
-  const bool alone = std::ranges::any_of(
-      alternatives, [](const PlanAlternative& alternative) { return ComputePlan(alternative.request).fits(); });
-  if (!alone && alternatives.size() > 1) add(all_options, all);
+  const bool alone =
+      std::ranges::any_of(alternatives, [](const PlanAlternative& alternative) { return alternative.plan.fits(); });
+  if (!alone && alternatives.size() > 1) {
+    QNEXT_ASSIGN_OR_RETURN(MemoryPlan plan, Layout(all, machine));
+    alternatives.push_back({.option = all_options, .plan = std::move(plan)});
+  }
   return alternatives;
 }
 
-PlanReport PlanModel::Plan(const PlanCase& options, const MachineRates& machine, int64_t threads) const {
-  const PlanRequest request = Request(options, machine);
+Result<PlanReport> PlanModel::Plan(const PlanCase& options, const MachineRates& machine, int64_t threads,
+                                   const std::optional<MeasuredTraffic>& measured) const {
+  const PlanRequest request = {.weights = Int8(options, machine) ? int8_ : stored_,
+                               .sizes = DeviceSizesFor(config_, options.kv)};
+  QNEXT_ASSIGN_OR_RETURN(MemoryPlan plan, Layout(options, machine));
   PlanReport report{.model = name_,
                     .options = {{"--vram", SizeOption(options.vram)},
                                 {"--ram", SizeOption(options.ram)},
                                 {"--ctx", std::to_string(options.ctx)},
                                 {"--kv", KvName(options.kv)},
                                 {"--dense-weights", DenseName(options.dense)},
-                                {"--parallel", std::to_string(options.parallel)},
-                                {"--prefix-store", SizeOption(options.prefix_store)}},
-                    .plan = ComputePlan(request),
+                                {"--parallel", std::to_string(options.parallel)}},
+                    .plan = std::move(plan),
                     .fits = Status(),
                     .machine = machine.name,
                     .threads = threads,
                     .decode = {},
                     .prefill = {}};
   if (!report.plan.fits()) {
-    report.fits = CheckFits(request, report.plan, Alternatives(options, machine, report.plan));
+    QNEXT_ASSIGN_OR_RETURN(const std::vector<PlanAlternative> alternatives, Alternatives(options, machine));
+    report.fits = CheckFits(report.plan, options.ctx, alternatives);
     return report;
   }
   const int64_t kv_bytes = request.sizes.kv_page_bytes / request.sizes.kv_page_tokens;
@@ -165,11 +179,17 @@ PlanReport PlanModel::Plan(const PlanCase& options, const MachineRates& machine,
   decode("uniform routing", RoutingModel::kUniform, little);
   decode("recency routing", RoutingModel::kRecency, little);
   if (options.ctx > little) decode("recency routing", RoutingModel::kRecency, options.ctx);
+  if (measured) {
+    report.decode.push_back(
+        {.name = fmt::format("as measured, {:g} promoted", measured->promotions),
+         .context = 0,
+         .estimate = BoundOfRun(request, machine, config_.num_experts_per_token, *measured, threads)});
+  }
   for (const int64_t tokens : kPromptTokens) {
     if (tokens > options.ctx && tokens != kPromptTokens.front()) continue;
     const PrefillTraffic traffic = {.experts_per_token = config_.num_experts_per_token,
                                     .flops_per_token = PrefillFlopsPerToken(config_),
-                                    .super_block = DeviceSizeOptions().super_block};
+                                    .super_block = cuda::CudaModelOptions().max_block_tokens};
     report.prefill.push_back(
         EstimatePrefill(request, report.plan, machine, traffic, std::min(tokens, options.ctx), threads));
   }

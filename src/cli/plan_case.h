@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,8 @@
 #include "checkpoint/tensor_source.h"
 #include "config/model_config.h"
 #include "kernels/kv_page.h"
+#include "model/cuda/weight_plan.h"
+#include "model/forced_routing.h"
 #include "plan/machine_rates.h"
 #include "plan/plan_report.h"
 #include "plan/weight_sizes.h"
@@ -23,7 +26,6 @@ struct PlanCase {
   KvType kv = KvType::kBF16;
   DenseChoice dense = DenseChoice::kStored;
   int64_t parallel = 1;
-  int64_t prefix_store = 0;
 };
 
 std::string KvName(KvType type);
@@ -36,24 +38,31 @@ class PlanModel {
  public:
   // A checkpoint folder; every problem with its tensors is an error.
   static Result<PlanModel> FromFolder(const std::string& folder);
-  // "80b-a" and its like, or the path of a config.json.
+  // "80b-a" and its like, or the path of a config.json: as --synthetic runs them, the list of simulated routing
+  // included.
   static Result<PlanModel> FromKind(const std::string& name);
 
   const std::string& name() const { return name_; }
   const ModelConfig& config() const { return config_; }
 
   // The plan of one case, with predictions for `machine` if it fits.
-  PlanReport Plan(const PlanCase& options, const MachineRates& machine, int64_t threads) const;
+  // `measured`: also the bound of a run that did this.
+  // Errors: what the GPU's kernels cannot run.
+  Result<PlanReport> Plan(const PlanCase& options, const MachineRates& machine, int64_t threads,
+                          const std::optional<MeasuredTraffic>& measured = std::nullopt) const;
 
  private:
   static Result<PlanModel> Make(std::string name, ModelConfig config, const TensorSource& source);
-  PlanRequest Request(const PlanCase& options, const MachineRates& machine) const;
-  std::vector<PlanAlternative> Alternatives(const PlanCase& options, const MachineRates& machine,
-                                            const MemoryPlan& plan) const;
+  bool Int8(const PlanCase& options, const MachineRates& machine) const;
+  Result<MemoryPlan> Layout(const PlanCase& options, const MachineRates& machine) const;
+  Result<std::vector<PlanAlternative>> Alternatives(const PlanCase& options, const MachineRates& machine) const;
 
   std::string name_;
   ModelConfig config_;
-  WeightSizes stored_, int8_;  // by dense weights
+  WeightSizes stored_, int8_;                             // by dense weights
+  std::optional<GpuWeightPlan> stored_plan_, int8_plan_;  // the same; always there
+  int32_t vocab_end_ = 0;                                 // ids that can be chosen; 0: not known, and so all
+  std::shared_ptr<const ForcedRouting> routing_;          // what synthetic weights run with; or null
 };
 
 }  // namespace qnext

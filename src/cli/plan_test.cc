@@ -44,7 +44,7 @@ TEST(PlanCommand, PlansThe80bForA16GbCard) {
   EXPECT_EQ(plan["vram"]["used"], vram);
   EXPECT_EQ(plan["ram"]["used"], ram);
   // All experts in RAM: 24 576 of 1 622 016 bytes, on huge pages.
-  EXPECT_NEAR(static_cast<double>(ram), 39.9e9 + 0.62e9 + 17.2e9 + 1.2e9, 0.1e9);
+  EXPECT_NEAR(static_cast<double>(ram), 39.9e9 + 0.62e9 + 1.1e9, 0.1e9);
   const double cached = plan["expert_slots"]["cached_experts"].get<double>() / 24576;
   EXPECT_GT(cached, 0.27);
   EXPECT_LT(cached, 0.34);
@@ -111,6 +111,22 @@ TEST(PlanCommand, SweepVariesWhatIsNotGiven) {
   for (const auto& plan : plans["plans"]) EXPECT_EQ(plan["options"]["--ctx"], "4096");
 }
 
+TEST(PlanCommand, BoundOfAMeasuredRun) {
+  const nlohmann::json plan = PlanJson({"--config", "80b-a", "--ram", "120GiB", "--machine", "reference", "--threads",
+                                        "15", "--hits", "80", "--promotions", "50"});
+  const nlohmann::json& row = plan["predicted"]["decode"].back();
+  EXPECT_EQ(row["routing"], "as measured, 50 promoted");
+  EXPECT_NEAR(row["miss_seconds"].get<double>(), (96 + 50) * 1622016 / 150e9, 1e-9);
+  EXPECT_NEAR(row["gpu_seconds"].get<double>(), (1.6e9 + 384 * 1622016) / 3.06e12, 3e-5);
+  EXPECT_NEAR(row["overhead_seconds"].get<double>(), 1.5e-3, 1e-9);
+  EXPECT_NE(RunPlan({"--config", "80b-a", "--ram", "120GiB", "--hits", "32"}).out.find("as measured, 0 promoted"),
+            std::string::npos);
+  EXPECT_EQ(RunPlan({"--config", "80b-a", "--hits", "101"}).error,
+            "qnext: error: --hits: must be in [0, 100], not 101\n");
+  EXPECT_EQ(RunPlan({"--config", "80b-a", "--promotions", "1"}).error,
+            "qnext: error: --promotions: only with --hits\n");
+}
+
 TEST(PlanCommand, TakesTheRatesOfAFile) {
   const std::string path = ::testing::TempDir() + "qnext_plan_machine.json";
   std::ofstream(path) << R"({"format": "qnext-machine", "format_version": 1,
@@ -144,6 +160,8 @@ TEST(PlanCommand, SaysWhichOptionIsWrong) {
   usage({"--config", "80b-a", "--kv", "int4"}, "--kv: ");
   usage({"--config", "80b-a", "--dense-weights", "int4"}, "--dense-weights: ");
   usage({"--config", "80b-a", "--parallel", "0"}, "--parallel: ");
+  usage({"--config", "80b-a", "--parallel", "9"}, "--parallel: ");
+  usage({"--config", "80b-a", "--prefix-store", "1GiB"}, "--prefix-store: the program has no prefix store yet");
   usage({"--config", "80b-a", "--threads", "-2"}, "--threads: ");
   const Outcome longer = RunPlan({"--config", "80b-a-4layers", "--ctx", "300000"});
   EXPECT_EQ(longer.exit_code, kExitFailed);
@@ -154,8 +172,8 @@ TEST(PlanCommand, SaysWhichOptionIsWrong) {
 }
 
 TEST(PlanCommand, PlansTheTinyCheckpoint) {
-  const nlohmann::json plan = PlanJson({"--model", std::string(QNEXT_SOURCE_DIR) + "/models/tiny", "--vram", "2GiB",
-                                        "--ram", "4GiB", "--prefix-store", "0", "--ctx", "512"});
+  const nlohmann::json plan = PlanJson(
+      {"--model", std::string(QNEXT_SOURCE_DIR) + "/models/tiny", "--vram", "2GiB", "--ram", "4GiB", "--ctx", "512"});
   EXPECT_EQ(plan["expert_slots"]["cached_experts"], plan["expert_slots"]["routed_experts"]);
   EXPECT_TRUE(plan["fits"]);
 }

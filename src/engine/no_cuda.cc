@@ -1,5 +1,6 @@
 // A build without the CUDA engine.
 #include "engine/device.h"
+#include "engine/gpu_probe.h"
 
 namespace qnext {
 namespace {
@@ -15,6 +16,10 @@ Result<std::string> DescribeGpu() { return NoCuda(); }
 Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& /*options*/, const ModelConfig& /*config*/,
                                                   const SequenceLimits& /*limits*/,
                                                   const LoadProgressCallback& /*progress*/) {
+  return NoCuda();
+}
+
+Result<GpuMeasurements> MeasureGpu(const ProbeMemory& /*memory*/, const GpuProbeOptions& /*options*/) {
   return NoCuda();
 }
 

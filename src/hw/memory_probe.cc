@@ -156,4 +156,21 @@ std::vector<double> MeasureMemory(MemoryOperation operation, ProbeMemory& memory
   return rates;
 }
 
+void ReadUntil(const std::atomic<bool>& stop, const ProbeMemory& memory, Range part, bool prefetch, ThreadPool& pool,
+               std::atomic<int64_t>& read) {
+  const int64_t first = part.begin / kPiece, pieces = part.size() / kPiece;
+  if (pieces <= 0) return;
+  std::atomic<int64_t> next{0};
+  std::atomic<uint64_t> sink{0};
+  pool.ParallelFor(pool.threads(), 1, [&](Range, int) {
+    uint64_t sum = 0;
+    while (!stop.load(std::memory_order_relaxed)) {
+      const int64_t piece = first + next.fetch_add(1, std::memory_order_relaxed) % pieces;
+      sum += SumPiece(memory.data() + piece * kPiece, kPiece, prefetch);
+      read.fetch_add(kPiece, std::memory_order_relaxed);
+    }
+    sink.fetch_add(sum, std::memory_order_relaxed);
+  });
+}
+
 }  // namespace qnext

@@ -2,11 +2,13 @@
 // the same run.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "base/range.h"
 #include "base/thread_pool.h"
 
 namespace qnext {
@@ -44,5 +46,10 @@ int64_t BytesMoved(MemoryOperation operation, const ProbeMemory& memory);
 double MeasureMemory(MemoryOperation operation, ProbeMemory& memory, ThreadPool& pool);
 // The rates of `repeats` passes after one to warm up.
 std::vector<double> MeasureMemory(MemoryOperation operation, ProbeMemory& memory, ThreadPool& pool, int repeats);
+
+// A load to measure something else beside: all threads of `pool` read the bytes of `part` (whole huge pages of the
+// memory) over and over until `stop`, and add what they have read to `read`.
+void ReadUntil(const std::atomic<bool>& stop, const ProbeMemory& memory, Range part, bool prefetch, ThreadPool& pool,
+               std::atomic<int64_t>& read);
 
 }  // namespace qnext

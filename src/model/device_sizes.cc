@@ -5,35 +5,10 @@
 #include "base/range.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/delta.h"
-#include "quant/int4_matrix.h"
+#include "model/cuda/model_memory.h"
 
 namespace qnext {
 namespace {
-
-constexpr int64_t kAlign = 256;  // of CUDA allocations
-// What the driver takes for a context and this program's kernels, rounded up: to be replaced by what is measured at
-// start.
-constexpr int64_t kContextBytes = int64_t{640} << 20;
-constexpr int64_t kStagingBytes = int64_t{128} << 20;  // two pieces of 64 MiB: one is filled while the other is copied
-constexpr int64_t kProcessBytes = int64_t{1} << 30;    // program, tokenizer, and what the driver keeps in RAM
-
-// Sums up buffers as an arena would lay them out.
-class Arena {
- public:
-  void Floats(int64_t count) { bytes_ += RoundUp(count * 4, kAlign); }
-  void Bytes(int64_t count) { bytes_ += RoundUp(count, kAlign); }
-  // Int8 rows: codes, and a scale and a sum for every 32 of them.
-  void Int8Rows(int64_t rows, int64_t width) {
-    const int64_t padded = RoundUp(width, kInt4BlockInputs);
-    Bytes(rows * padded);
-    Floats(rows * padded / kInt4BlockInputs);
-    Floats(rows * padded / kInt4BlockInputs);
-  }
-  int64_t bytes() const { return bytes_; }
-
- private:
-  int64_t bytes_ = 0;
-};
 
 int64_t ValueWidth(const ModelConfig& c) { return c.linear_num_value_heads * c.linear_head_dim; }
 int64_t QueryWidth(const ModelConfig& c) { return c.num_attention_heads * c.head_dim; }
@@ -53,53 +28,69 @@ int64_t RecurrentStateBytes(const ModelConfig& config) {
   return config.CountLayers(LayerKind::kLinearAttention) * (matrices + history) * 4;
 }
 
-int64_t WorkspaceBytes(const ModelConfig& c, const DeviceSizeOptions& options) {
-  const int64_t decode_rows = std::max<int64_t>(options.parallel, cuda::kMaxDecodeRows);
-  const int64_t rows = std::max(decode_rows, std::min(options.block_tokens, options.ctx));
-  const int64_t d = c.hidden_size, entries = c.num_experts_per_token + 1;
-  Arena arena;
-  arena.Floats(std::min(options.super_block, options.ctx) * d);  // the residual stream of a super-block
-  arena.Floats(rows * d);                                        // of the block in work
-  arena.Floats(rows * d);                                        // normed
-  arena.Floats(rows * d);                                        // mixed
-  arena.Int8Rows(rows, std::max({d, ValueWidth(c), QueryWidth(c)}));
-  if (c.CountLayers(LayerKind::kLinearAttention) > 0) {
-    arena.Floats(rows * (c.conv_channels() + ValueWidth(c)));  // qkvz
-    arena.Floats(rows * 2 * c.linear_num_value_heads);         // ba
-    arena.Floats(rows * c.conv_channels());
-    arena.Floats(rows * ValueWidth(c));  // the recurrence's output
-    arena.Floats(rows * ValueWidth(c));  // gated
-  }
-  if (c.CountLayers(LayerKind::kFullAttention) > 0) {
-    arena.Floats(rows * 2 * QueryWidth(c));  // query and gate
-    arena.Floats(rows * 2 * KeyWidth(c));
-    arena.Floats(rows * QueryWidth(c));  // query after norm and rope
-    arena.Floats(rows * QueryWidth(c));  // attended
-    arena.Floats(rows * c.rotary_dims);  // cos and sin
-    arena.Floats(decode_rows * c.num_attention_heads * cuda::kAttentionSplits * (c.head_dim + 2));
-  }
-  if (c.num_experts > 0) {
-    arena.Floats(rows * (c.num_experts + 1));                  // logits of router and shared gate
-    for (int i = 0; i < 4; ++i) arena.Floats(rows * entries);  // experts, weights, slots, order
-    arena.Int8Rows(rows * entries, std::max(c.moe_intermediate_size, c.shared_expert_intermediate_size));
-    arena.Floats(rows * entries * d);  // outputs before they are weighted
-  }
-  if (c.intermediate_size > 0 && std::ranges::count(c.layer_is_moe, false) > 0) {
-    arena.Floats(2 * rows * c.intermediate_size);
-    arena.Int8Rows(rows, c.intermediate_size);
-  }
-  arena.Floats(decode_rows * c.vocab_size);
-  return arena.bytes();
+DeviceSizes DeviceSizesFor(const ModelConfig& config, KvType kv_type) {
+  return {.kv_page_tokens = kKvPageTokens,
+          .kv_page_bytes = KvPageBytes(config, kv_type),
+          .state_bytes = RecurrentStateBytes(config)};
 }
 
-DeviceSizes DeviceSizesFor(const ModelConfig& config, const DeviceSizeOptions& options) {
-  return {.kv_page_tokens = kKvPageTokens,
-          .kv_page_bytes = KvPageBytes(config, options.kv_type),
-          .state_bytes = RecurrentStateBytes(config),
-          .workspace_bytes = WorkspaceBytes(config, options),
-          .context_bytes = kContextBytes,
-          .staging_bytes = kStagingBytes,
-          .process_bytes = kProcessBytes};
+namespace {
+
+// Two of each layer's slots receive what is fetched in a step, until the split of misses has learned better.
+constexpr int64_t kFetchSlots = 2;
+
+using cuda::CudaMemoryPlan;
+using cuda::CudaModelOptions;
+
+Result<CudaMemoryPlan> Bounded(const ModelConfig& config, const CudaModelOptions& options, GpuWeightPlan weights,
+                               std::optional<int64_t> bound) {
+  return cuda::PlanMemory(config, options, weights, bound, "--vram");
+}
+
+// The layout that takes the least of VRAM.
+Result<CudaMemoryPlan> Least(const ModelConfig& config, CudaModelOptions options, const GpuWeightPlan& weights) {
+  QNEXT_ASSIGN_OR_RETURN(CudaMemoryPlan least, Bounded(config, options, weights, std::nullopt));
+  // Without the embedding's table, and then without any expert.
+  if (const auto less = Bounded(config, options, weights, least.vram_bytes() - 1); less.ok()) least = *less;
+  if (weights.layers() == 0) return least;
+  options.cached_experts = 0;
+  const auto none = Bounded(config, options, weights, std::nullopt);
+  return none.ok() && none->vram_bytes() < least.vram_bytes() ? none : least;
+}
+
+}  // namespace
+
+Result<MemoryPlan> PlanDevice(const ModelConfig& config, const CudaModelOptions& given, const GpuWeightPlan& weights,
+                              int64_t vram, int64_t ram) {
+  QNEXT_RETURN_IF_ERROR(cuda::CheckOptions(given));
+  const CudaModelOptions options = cuda::Complete(given, config);
+  Result<CudaMemoryPlan> layout = Bounded(config, options, weights, vram);
+  if (!layout.ok()) {
+    // Too small even for the least: the rows say what that would be.
+    layout = Least(config, options, weights);
+    QNEXT_RETURN_IF_ERROR(layout.status());
+  }
+  MemoryPlan plan{.rows = {}, .vram_budget = vram, .ram_budget = ram};
+  for (const ArenaRow& row : layout->vram) plan.rows.push_back({row.name, row.bytes, Place::kVram});
+  for (const ArenaRow& row : layout->host) plan.rows.push_back({row.name, row.bytes, Place::kRam});
+  AddUp(plan);
+  plan.slot = {
+      .stride = weights.slot_stride(),
+      .slots_per_chunk = weights.slot_stride() > 0 ? SlotGeometry::For(weights.slot_stride()).slots_per_chunk : 0};
+  plan.routed_experts = weights.layers() * weights.num_experts();
+  plan.cached_experts = layout->cached_experts.value_or(plan.routed_experts);
+  if (layout->cached_experts) plan.fetch_slots = std::min(plan.cached_experts, weights.layers() * kFetchSlots);
+
+  int64_t fits = 0, too_long = CeilDiv(config.max_position_embeddings, kKvPageTokens) + 1;  // pages
+  while (too_long - fits > 1) {
+    const int64_t pages = fits + (too_long - fits) / 2;
+    CudaModelOptions longer = options;
+    longer.context = pages * kKvPageTokens;
+    const Result<CudaMemoryPlan> least = Least(config, longer, weights);
+    (least.ok() && least->vram_bytes() <= vram ? fits : too_long) = pages;
+  }
+  plan.longest_ctx = std::min(config.max_position_embeddings, fits * kKvPageTokens);
+  return plan;
 }
 
 double PrefillFlopsPerToken(const ModelConfig& c) {

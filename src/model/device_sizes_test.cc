@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "checkpoint/synthetic.h"
+#include "model/cuda/model_memory.h"
 #include "model/sequence_state.h"
+#include "model/testing.h"
 
 namespace qnext {
 namespace {
@@ -24,25 +26,80 @@ TEST(DeviceSizes, AreThoseOfTheModelsSizeTable) {
   EXPECT_EQ(KvPageBytes(config, KvType::kInt8), StateLayout::For(config, KvType::kInt8).page_bytes() + 4);
 }
 
-TEST(DeviceSizes, WorkspaceIsBoundedWhateverTheContext) {
-  const ModelConfig config = Config80b();
-  const int64_t longest = WorkspaceBytes(config, {.ctx = 262144});
-  EXPECT_LT(longest, int64_t{1500} * 1000 * 1000);
-  EXPECT_EQ(WorkspaceBytes(config, {.ctx = 32768}), longest);
-  EXPECT_LT(WorkspaceBytes(config, {.ctx = 64}), WorkspaceBytes(config, {.ctx = 512}));
-  EXPECT_LT(WorkspaceBytes(config, {.ctx = 32768, .block_tokens = 256}), longest);
-  // The scratch of split attention alone, at eight rows.
-  EXPECT_GT(WorkspaceBytes(config, {.ctx = 1}), int64_t{8} * 16 * 64 * 258 * 4);
-}
-
-TEST(DeviceSizes, AModelWithoutExpertsOrLinearLayersNeedsLess) {
+TEST(DeviceSizes, AModelWithoutALayerKindNeedsNothingForIt) {
   ModelConfig config = Config80b();
-  const int64_t all = WorkspaceBytes(config, {.ctx = 4096});
   config.layer_kinds.assign(config.layer_kinds.size(), LayerKind::kFullAttention);
   EXPECT_EQ(RecurrentStateBytes(config), 0);
-  EXPECT_LT(WorkspaceBytes(config, {.ctx = 4096}), all);
   config.layer_kinds.assign(config.layer_kinds.size(), LayerKind::kLinearAttention);
   EXPECT_EQ(KvPageBytes(config, KvType::kBF16), 0);
+}
+
+void ExpectRows(const MemoryPlan& plan, const cuda::CudaMemoryPlan& layout) {
+  size_t i = 0;
+  for (const auto& [rows, place] : {std::pair(&layout.vram, Place::kVram), std::pair(&layout.host, Place::kRam)}) {
+    for (const ArenaRow& row : *rows) {
+      ASSERT_LT(i, plan.rows.size());
+      EXPECT_EQ(plan.rows[i].component, row.name);
+      EXPECT_EQ(plan.rows[i].bytes, row.bytes) << row.name;
+      EXPECT_EQ(plan.rows[i].place, place) << row.name;
+      ++i;
+    }
+  }
+  EXPECT_EQ(i, plan.rows.size());
+  EXPECT_EQ(plan.vram_used, layout.vram_bytes());
+  EXPECT_EQ(plan.ram_used, layout.host_bytes());
+}
+
+// The plan against what CudaModel::Load would take: with nothing cached, some, all, and one byte too few.
+void ExpectTheLoadersLayout(const TensorSource& source, const ModelConfig& config) {
+  constexpr int64_t kRam = int64_t{1} << 40;
+  const GpuWeightPlan weights = GpuWeightPlan::Make(source, config).value();
+  cuda::CudaModelOptions options{.context = 4096, .vocab_end = 300};
+  const auto load = [&](std::optional<int64_t> vram, std::optional<int64_t> cached = std::nullopt) {
+    cuda::CudaModelOptions with = options;
+    with.vram_bytes = vram;
+    with.cached_experts = cached;
+    GpuWeightPlan own = weights;  // CudaModel::Plan, without counting the tensors anew
+    return cuda::PlanMemory(config, with, own, vram, "--vram");
+  };
+  const int64_t all = load(std::nullopt)->vram_bytes(), none = load(std::nullopt, 0)->vram_bytes();
+  for (const int64_t vram : {none, none + (all - none) / 3, all - 1, all, all + 12345}) {
+    SCOPED_TRACE(vram);
+    const Result<cuda::CudaMemoryPlan> layout = load(vram);
+    const MemoryPlan plan = PlanDevice(config, options, weights, vram, kRam).value();
+    ASSERT_TRUE(layout.ok()) << layout.status().message();
+    EXPECT_TRUE(plan.fits());
+    ExpectRows(plan, *layout);
+    EXPECT_EQ(plan.cached_experts, layout->cached_experts.value_or(plan.routed_experts));
+  }
+  int64_t least = none;
+  if (const auto without_table = load(all - 1); without_table->vram_bytes() < least)
+    least = without_table->vram_bytes();
+  const MemoryPlan short_of = PlanDevice(config, options, weights, least - 1, kRam).value();
+  EXPECT_EQ(short_of.vram_missing, 1);
+  EXPECT_FALSE(load(least - 1).ok());
+  EXPECT_LT(short_of.longest_ctx, 4096);
+  // One byte of RAM too few.
+  const MemoryPlan enough = PlanDevice(config, options, weights, none, kRam).value();
+  EXPECT_EQ(PlanDevice(config, options, weights, none, enough.ram_used - 1)->ram_missing, 1);
+  // The longest context is one that loads, and a page more does not.
+  options.context = enough.longest_ctx;
+  EXPECT_TRUE(PlanDevice(config, options, weights, none, kRam)->fits());
+  options.context += kKvPageTokens;
+  EXPECT_FALSE(PlanDevice(config, options, weights, none, kRam)->fits());
+}
+
+TEST(PlanDevice, IsTheLoadersLayoutOfThe80b) {
+  for (const char* kind : {"80b-a-4layers", "80b-a"}) {
+    SCOPED_TRACE(kind);
+    const ModelConfig config = *ParseModelConfig(FindSyntheticKind(kind)->config_json, kind);
+    ExpectTheLoadersLayout(SyntheticCheckpoint(config, 1), config);
+  }
+}
+
+TEST(PlanDevice, IsTheLoadersLayoutOfTheTinyModel) {
+  const Checkpoint checkpoint = Checkpoint::Open(kTiny).value();
+  ExpectTheLoadersLayout(CheckpointSource(checkpoint), LoadModelConfig(kTiny).value());
 }
 
 TEST(DeviceSizes, CountsTheOperationsOfAToken) {

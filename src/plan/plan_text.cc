@@ -39,9 +39,9 @@ std::string SpeedTables(const PlanReport& report) {
   for (const PlanReport::Decode& row : report.decode) {
     const DecodeEstimate& e = row.estimate;
     text += fmt::format("  {:<34} {:>6.1f} {:>6.1f}% {:>9} {:>8} {:>9}   {}\n",
-                        fmt::format("{}, context {}", row.name, WithSpaces(row.context)), e.tokens_per_second(),
-                        100 * e.hit_share, Milliseconds(e.miss_seconds), Milliseconds(e.gpu_seconds),
-                        Milliseconds(e.overhead_seconds), LimitName(e.limit));
+                        row.context > 0 ? fmt::format("{}, context {}", row.name, WithSpaces(row.context)) : row.name,
+                        e.tokens_per_second(), 100 * e.hit_share, Milliseconds(e.miss_seconds),
+                        Milliseconds(e.gpu_seconds), Milliseconds(e.overhead_seconds), LimitName(e.limit));
   }
   text += fmt::format("  {:<34} {:>6}   {}\n", "prefill", "tok/s", "longest part");
   for (const PrefillEstimate& row : report.prefill) {
@@ -58,9 +58,9 @@ std::string FormatPlanText(const PlanReport& report) {
   std::string text = fmt::format("Plan for {}", report.model);
   for (const auto& [name, value] : report.options) text += fmt::format(" {} {}", name, value);
   text += "\n\n" + PlaceTable(plan, Place::kVram) + "\n" + PlaceTable(plan, Place::kRam) + "\n";
-  text += fmt::format("{} of {} routed experts cached ({:.1f}%) in slots of {} bytes, {} slots for fetches\n",
-                      WithSpaces(plan.cached_experts), WithSpaces(plan.routed_experts), 100 * plan.cached_share(),
-                      WithSpaces(plan.slot.stride), plan.fetch_slots);
+  text += fmt::format("{} of {} routed experts in VRAM, in slots of {} bytes, {} of them for fetches: {:.1f}% cached\n",
+                      WithSpaces(plan.cached_experts), WithSpaces(plan.routed_experts), WithSpaces(plan.slot.stride),
+                      plan.fetch_slots, 100 * plan.cached_share());
   text += plan.longest_ctx > 0
               ? fmt::format("Longest context that fits (no expert cached): {} tokens\n", WithSpaces(plan.longest_ctx))
               : "No context fits\n";

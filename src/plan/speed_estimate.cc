@@ -14,6 +14,12 @@ double DenseBytes(const WeightSizes& weights) {
   return static_cast<double>(weights.dense_bytes() + (weights.tied ? weights.embedding_bytes : 0));
 }
 
+Limit LongestPart(const DecodeEstimate& estimate) {
+  const double most = std::max({estimate.miss_seconds, estimate.gpu_seconds, estimate.overhead_seconds});
+  if (most == estimate.miss_seconds) return Limit::kMisses;
+  return most == estimate.gpu_seconds ? Limit::kGpuMemory : Limit::kOverhead;
+}
+
 }  // namespace
 
 std::string_view LimitName(Limit limit) {
@@ -66,10 +72,22 @@ DecodeEstimate EstimateDecode(const PlanRequest& request, const MemoryPlan& plan
     const double fetched = plan.fetch_slots > 0 ? both.link * estimate.miss_seconds : 0;
     estimate.promoted_bytes = std::max(0.0, kept * choices * expert - fetched);
   }
-  const double most = std::max({estimate.miss_seconds, estimate.gpu_seconds, estimate.overhead_seconds});
-  estimate.limit = most == estimate.miss_seconds  ? Limit::kMisses
-                   : most == estimate.gpu_seconds ? Limit::kGpuMemory
-                                                  : Limit::kOverhead;
+  estimate.limit = LongestPart(estimate);
+  return estimate;
+}
+
+DecodeEstimate BoundOfRun(const PlanRequest& request, const MachineRates& machine, int64_t experts_per_token,
+                          const MeasuredTraffic& traffic, int64_t threads) {
+  const auto expert = static_cast<double>(request.weights.expert_bytes);
+  const double chosen = static_cast<double>(request.weights.moe_layers * experts_per_token) * expert;
+  const MachineRates::SharedRate both = machine.Both(threads);
+  DecodeEstimate estimate{.hit_share = traffic.hit_share,
+                          .missed_bytes = (1 - traffic.hit_share) * chosen,
+                          .promoted_bytes = traffic.promotions * expert};
+  estimate.miss_seconds = (estimate.missed_bytes + estimate.promoted_bytes) / (both.cpu + both.link);
+  estimate.gpu_seconds = (DenseBytes(request.weights) + traffic.hit_share * chosen) / machine.gpu_read;
+  estimate.overhead_seconds = machine.step_overhead;
+  estimate.limit = LongestPart(estimate);
   return estimate;
 }
 

@@ -39,6 +39,18 @@ struct DecodeEstimate {
 DecodeEstimate EstimateDecode(const PlanRequest& request, const MemoryPlan& plan, const MachineRates& machine,
                               const DecodeTraffic& traffic, RoutingModel routing, int64_t threads);
 
+// What a run was seen to do, per token: hits as a share of the choices, and experts copied into the cache beside those
+// that were fetched within the step.
+struct MeasuredTraffic {
+  double hit_share = 0;
+  double promotions = 0;
+};
+
+// The bound that a measured run is held against: (missed + promoted bytes) / (CPU + link together) + (dense + hit
+// bytes) / GPU read rate + overhead. What was measured takes the place of the plan's cache and of any curve.
+DecodeEstimate BoundOfRun(const PlanRequest& request, const MachineRates& machine, int64_t experts_per_token,
+                          const MeasuredTraffic& traffic, int64_t threads);
+
 struct PrefillEstimate {
   int64_t tokens = 0;
   double miss_seconds = 0;     // missing experts cross the link, once for every super-block

@@ -20,7 +20,7 @@ Case Model(int64_t expert_bytes, int64_t dense_bytes, double cached) {
   c.request.weights.experts = 512;
   c.request.weights.expert_bytes = expert_bytes;
   c.plan.routed_experts = 24576;
-  c.plan.cached_experts = static_cast<int64_t>(cached * 24576);
+  c.plan.cached_experts = static_cast<int64_t>(cached * 24576) + 96;
   c.plan.fetch_slots = 96;
   return c;
 }
@@ -37,6 +37,22 @@ TEST(SpeedEstimate, GivesTheBoundsThatTargetsAreMadeFrom) {
   EXPECT_NEAR(Decode(b, RoutingModel::kUniform), 135, 4);
   EXPECT_GT(Decode(a, RoutingModel::kRecency), 1.2 * Decode(a, RoutingModel::kUniform));
   EXPECT_LT(Decode(a, RoutingModel::kUniform, 8), Decode(a, RoutingModel::kUniform));
+}
+
+TEST(SpeedEstimate, BoundOfAMeasuredRunIsByHand) {
+  Case c = Model(1000000, 500000000, 0.5);
+  c.request.sizes.state_bytes = 50000000;  // not in the bound's definition
+  MachineRates machine;
+  machine.memory_read = {{1, 100e9}};
+  machine.link = 20e9;
+  machine.gpu_read = 1e12;
+  machine.shared = {{1, 90e9, 30e9}};
+  const DecodeEstimate e = BoundOfRun(c.request, machine, 10, {.hit_share = 0.75, .promotions = 60}, 1);
+  EXPECT_DOUBLE_EQ(e.missed_bytes, 120e6);
+  EXPECT_DOUBLE_EQ(e.promoted_bytes, 60e6);
+  EXPECT_DOUBLE_EQ(e.miss_seconds, 180e6 / 120e9);
+  EXPECT_DOUBLE_EQ(e.gpu_seconds, (500e6 + 360e6) / 1e12);
+  EXPECT_DOUBLE_EQ(e.overhead_seconds, 1.5e-3);
 }
 
 TEST(SpeedEstimate, IsByHand) {
@@ -61,6 +77,7 @@ TEST(SpeedEstimate, IsByHand) {
 
   // Without fetch slots the CPU is alone, and has DRAM to itself.
   c.plan.fetch_slots = 0;
+  c.plan.cached_experts -= 96;
   EXPECT_DOUBLE_EQ(
       EstimateDecode(c.request, c.plan, machine, {.experts_per_token = 10}, RoutingModel::kUniform, 1).miss_seconds,
       240e6 / 100e9);

@@ -49,4 +49,8 @@ Result<PinnedBuffer> PinnedBuffer::Allocate(int64_t bytes, std::string_view what
   return buffer;
 }
 
+Status CopyToGpu(std::byte* to, const std::byte* from, int64_t bytes, CUstream_st* stream) {
+  return ToStatus(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream), "a copy");
+}
+
 }  // namespace qnext::cuda

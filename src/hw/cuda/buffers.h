@@ -8,6 +8,8 @@
 
 #include "base/status.h"
 
+struct CUstream_st;
+
 namespace qnext::cuda {
 
 // GPU memory, 256-byte aligned, not initialised. Move-only; one thread at a time.
@@ -44,5 +46,8 @@ class PinnedBuffer {
   std::unique_ptr<std::byte, Free> data_;
   int64_t bytes_ = 0;
 };
+
+// Into GPU memory, in order with the stream. `from` is not pinned, and may go as soon as this returns.
+Status CopyToGpu(std::byte* to, const std::byte* from, int64_t bytes, CUstream_st* stream);
 
 }  // namespace qnext::cuda

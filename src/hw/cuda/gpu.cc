@@ -17,6 +17,8 @@ Result<GpuInfo> Describe(int ordinal) {
   std::array<char, 32> bus{};
   QNEXT_RETURN_IF_ERROR(
       ToStatus(cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), ordinal), "cudaDeviceGetPCIBusId"));
+  int kilohertz = 0;
+  if (cudaDeviceGetAttribute(&kilohertz, cudaDevAttrClockRate, ordinal) != cudaSuccess) cudaGetLastError();
   return GpuInfo{.ordinal = ordinal,
                  .name = properties.name,
                  .major = properties.major,
@@ -24,7 +26,8 @@ Result<GpuInfo> Describe(int ordinal) {
                  .pci_bus_id = bus.data(),
                  .total_bytes = static_cast<int64_t>(properties.totalGlobalMem),
                  .multiprocessors = properties.multiProcessorCount,
-                 .l2_bytes = properties.l2CacheSize};
+                 .l2_bytes = properties.l2CacheSize,
+                 .clock_hertz = 1e3 * kilohertz};
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ struct GpuInfo {
   int64_t total_bytes = 0;
   int multiprocessors = 0;
   int64_t l2_bytes = 0;
+  double clock_hertz = 0;  // the highest of the processors; 0: not told
 };
 
 // What the driver answers when asked. Versions as CUDA writes them: 13020 is 13.2.

@@ -10,7 +10,7 @@
 namespace qnext::cuda {
 namespace {
 
-constexpr int kSlices = 64;
+constexpr int kSlices = SampleArgs::kSlices;
 constexpr int kSliceThreads = 256;
 
 struct Candidate {
@@ -23,6 +23,7 @@ struct Slice {
   int32_t count;
   int32_t broken;
 };
+static_assert(sizeof(Slice) == SampleArgs::kSliceBytes);
 
 // The higher logit, on ties the lower id; ids of nothing are INT32_MAX.
 __device__ bool Likelier(const Candidate& a, const Candidate& b) {
@@ -189,8 +190,6 @@ __global__ void Choose(SampleArgs args) {
 }
 
 }  // namespace
-
-int64_t SampleArgs::ScratchBytes(int64_t m, int64_t) { return m * kSlices * static_cast<int64_t>(sizeof(Slice)); }
 
 Status LaunchSample(const SampleArgs& args, Stream stream) {
   const int64_t slice = CeilDiv(args.vocab_end, int64_t{kSlices});

@@ -33,7 +33,11 @@ struct SampleArgs {
                          // nothing to choose from)
   int64_t m, logits_stride, vocab_end;
 
-  static int64_t ScratchBytes(int64_t m, int64_t vocab_end);
+  // For each slice of a row's logits: the best candidates with their ids, how many, and whether the logits are broken.
+  // Here and not beside the kernel, for plans count it in builds without CUDA.
+  static constexpr int64_t kSlices = 64;
+  static constexpr int64_t kSliceBytes = kMostSampledCandidates * 8 + 8;
+  static constexpr int64_t ScratchBytes(int64_t m, int64_t /*vocab_end*/) { return m * kSlices * kSliceBytes; }
 };
 Status LaunchSample(const SampleArgs& args, Stream stream);
 

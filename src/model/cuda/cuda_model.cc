@@ -27,20 +27,6 @@ namespace {
 // Left to the driver and to others on the same card, where no budget says how much is ours.
 constexpr int64_t kVramMargin = int64_t{256} << 20;
 
-Status CheckOptions(const CudaModelOptions& options) {
-  if (options.slots < 1 || options.slots > kMaxDecodeRows) {
-    return InvalidArgument(fmt::format("slots: must be in [1, {}], not {}", kMaxDecodeRows, options.slots));
-  }
-  if (options.max_block_tokens < 1) return InvalidArgument("max_block_tokens: must be at least 1");
-  if (options.context < 1) return InvalidArgument("context: must be at least 1 token");
-  return {};
-}
-
-CudaModelOptions Complete(CudaModelOptions options, const ModelConfig& config) {
-  if (options.vocab_end <= 0) options.vocab_end = static_cast<int32_t>(config.vocab_size);
-  return options;
-}
-
 // In order with the stream; `values` may go as soon as this returns.
 template <typename T>
 Status Upload(T* to, const std::vector<T>& values, CUstream_st* stream, const char* what) {
@@ -53,11 +39,11 @@ Status CheckRam(int64_t bytes, std::optional<int64_t> bound) {
   const AvailableMemory available = GetAvailableMemory();
   if (bound && bytes > *bound) {
     return ResourceExhausted(
-        fmt::format("--ram: routed experts and buffers need {}, which is {} more than the {} given", FormatBytes(bytes),
-                    FormatBytes(bytes - *bound), FormatBytes(*bound)));
+        fmt::format("--ram: routed experts, buffers and the program need {}, which is {} more than the {} given",
+                    FormatBytes(bytes), FormatBytes(bytes - *bound), FormatBytes(*bound)));
   }
   if (bytes <= available.bytes) return Status();
-  return ResourceExhausted(fmt::format("RAM: routed experts and buffers need {}, and {} has {} left",
+  return ResourceExhausted(fmt::format("RAM: routed experts, buffers and the program need {}, and {} has {} left",
                                        FormatBytes(bytes), available.limit, FormatBytes(available.bytes)));
 }
 
@@ -131,13 +117,6 @@ int64_t CudaModel::weight_bytes() const {
   return bytes;
 }
 int64_t CudaModel::tokens(int64_t slot) const { return impl_->tokens[static_cast<size_t>(slot)]; }
-
-Result<CudaMemoryPlan> CudaModel::Plan(const TensorSource& source, const ModelConfig& config,
-                                       const CudaModelOptions& options) {
-  QNEXT_RETURN_IF_ERROR(CheckOptions(options));
-  QNEXT_ASSIGN_OR_RETURN(GpuWeightPlan weights, GpuWeightPlan::Make(source, config, options.dense_weights));
-  return PlanMemory(config, Complete(options, config), weights, options.vram_bytes, "--vram");
-}
 
 Result<std::unique_ptr<CudaModel>> CudaModel::Load(const TensorSource& source, const ModelConfig& config,
                                                    const CudaModelOptions& options, const GpuInfo& gpu,

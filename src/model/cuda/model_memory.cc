@@ -34,6 +34,7 @@ CudaMemoryPlan Count(const ModelConfig& config, const CudaModelOptions& options,
         {.name = "routed experts",
          .bytes = ExpertStore::BytesFor(weights.layers(), weights.num_experts(), weights.slot_stride())});
   }
+  plan.host.push_back({.name = "program and driver", .bytes = kProcessBytes});
   std::erase_if(plan.host, [](const ArenaRow& row) { return row.bytes == 0; });
   return plan;
 }
@@ -52,6 +53,28 @@ std::string Largest(std::vector<ArenaRow> rows) {
 
 int64_t CudaMemoryPlan::vram_bytes() const { return Sum(vram); }
 int64_t CudaMemoryPlan::host_bytes() const { return Sum(host); }
+
+Status CheckOptions(const CudaModelOptions& options) {
+  if (options.slots < 1 || options.slots > kMaxDecodeRows) {
+    return InvalidArgument(fmt::format("slots: must be in [1, {}], not {}", kMaxDecodeRows, options.slots));
+  }
+  if (options.max_block_tokens < 1) return InvalidArgument("max_block_tokens: must be at least 1");
+  if (options.context < 1) return InvalidArgument("context: must be at least 1 token");
+  return {};
+}
+
+CudaModelOptions Complete(CudaModelOptions options, const ModelConfig& config) {
+  if (options.vocab_end <= 0) options.vocab_end = static_cast<int32_t>(config.vocab_size);
+  return options;
+}
+
+// Here and not with the rest of the class, for it needs no GPU and no CUDA.
+Result<CudaMemoryPlan> CudaModel::Plan(const TensorSource& source, const ModelConfig& config,
+                                       const CudaModelOptions& options) {
+  QNEXT_RETURN_IF_ERROR(CheckOptions(options));
+  QNEXT_ASSIGN_OR_RETURN(GpuWeightPlan weights, GpuWeightPlan::Make(source, config, options.dense_weights));
+  return PlanMemory(config, Complete(options, config), weights, options.vram_bytes, "--vram");
+}
 
 ModelPlaces LayOutModel(const ModelConfig& config, const CudaModelOptions& options, const GpuWeightPlan& weights,
                         EmbeddingPlace embedding, Arena& vram, Arena& host) {

@@ -36,6 +36,10 @@ struct HostPlaces {
 HostPlaces LayOutHost(const ModelConfig& config, const CudaModelOptions& options, const GpuWeightPlan& weights,
                       Arena& host);
 
+// Refuses options that cannot be; fills in what follows from the configuration.
+Status CheckOptions(const CudaModelOptions& options);
+CudaModelOptions Complete(CudaModelOptions options, const ModelConfig& config);
+
 // The rows of the plan. Everything in GPU memory, or all but the embedding, if that fits `vram_bytes`; otherwise
 // `weights` becomes a plan with a cache of as many experts as fit. kResourceExhausted names `bound` ("--vram", "GPU
 // memory"), the amounts and the largest rows where not even the rest fits. No bound: everything fits.
@@ -45,5 +49,7 @@ Result<CudaMemoryPlan> PlanMemory(const ModelConfig& config, const CudaModelOpti
 // What a process takes of the GPU before it has asked for anything: the context, the code of the kernels, graphs.
 // Measured on an H100 with driver 580: 615 MiB with a decode graph of the 80B; rounded up.
 constexpr int64_t kContextBytes = int64_t{640} << 20;
+// What program, tokenizer and the driver in the process take of RAM: an allowance.
+constexpr int64_t kProcessBytes = int64_t{1} << 30;
 
 }  // namespace qnext::cuda
