@@ -32,7 +32,9 @@ ExpertCache::ExpertCache(const ExpertCacheOptions& options)
   pending_.reserve(static_cast<size_t>(options.max_slots));
   batch_.reserve(static_cast<size_t>(options.max_slots));
   // Handed out from the back of the free list: the first chunk first.
-  for (int64_t chunk = table_.chunks(); chunk-- > 0;) table_.AddChunk(chunk);
+  const int64_t mapped = options.mapped_chunks < 0 ? table_.chunks() : options.mapped_chunks;
+  QNEXT_CHECK(mapped <= table_.chunks(), "no more than the range has");
+  for (int64_t chunk = mapped; chunk-- > 0;) table_.AddChunk(chunk);
 }
 
 void ExpertCache::MarkChanged(int32_t id) {

@@ -27,8 +27,9 @@ namespace qnext {
 struct ExpertCacheOptions {
   int64_t layers = 0;           // MoE layers
   int64_t experts = 0;          // E, of each layer
-  int64_t max_slots = 0;        // of the address range; all mapped at first
+  int64_t max_slots = 0;        // of the address range
   int64_t slots_per_chunk = 0;  // given back and taken again together
+  int64_t mapped_chunks = -1;   // at first, from the front; -1: all
   int64_t max_fetch = 0;        // most fetch slots of one layer; 0 at first, see SetFetchSlots
   PromotionThrottleOptions promotions;
   int64_t max_uploads = 96;  // begun and not finished: a slow link is not buried

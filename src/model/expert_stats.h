@@ -16,6 +16,7 @@ struct ExpertStats {
   int64_t promoted = 0;                     // experts copied into GPU memory between steps
   int64_t expert_bytes = 0;                 // of one expert
   int64_t cached_experts = 0, experts = 0;  // room for copies in GPU memory, and all there are
+  int64_t cache_bytes = 0;                  // of that room: as much as is mapped now
   double cpu_seconds = 0;                   // the CPU computed
   double gpu_seconds = 0;                   // the GPU fetched and computed its part
   double post_seconds = 0;                  // of those, until the fetches began

@@ -8,9 +8,11 @@ namespace qnext {
 
 struct SlotGeometry {
   int64_t stride = 0;           // from slot to slot: the expert's bytes, rounded up so that chunks come out whole
-  int64_t slots_per_chunk = 0;  // of 64 MiB at least
+  int64_t slots_per_chunk = 0;  // of kLeastChunk at least
 
-  static SlotGeometry For(int64_t expert_bytes);
+  // Chunks are as small as whole pages and `least_chunk` allow.
+  static constexpr int64_t kLeastChunk = int64_t{64} << 20;
+  static SlotGeometry For(int64_t expert_bytes, int64_t least_chunk = kLeastChunk);
 
   int64_t chunk_bytes() const { return stride * slots_per_chunk; }
   // What `slots` slots take: whole chunks and, for the rest, whole pages.

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "hw/available_memory.h"
 #include "hw/cuda/buffers.h"
+#include "hw/cuda/chunked_range.h"
 #include "hw/cuda/cuda_status.h"
 #include "hw/cuda/wait.h"
 #include "model/cuda/decoder.h"
@@ -54,6 +55,7 @@ struct CudaModel::Impl {
       : context(std::move(c)), memory(std::move(m)), gpu(g), tokens(static_cast<size_t>(context.options.slots)) {}
 
   Status TakeMemory();
+  Status TakeSlots();
   Status LoadAll(const TensorSource& source, ThreadPool& pool,
                  const std::function<void(const LoadProgress&)>& progress);
   Status FillTables();
@@ -68,6 +70,8 @@ struct CudaModel::Impl {
   CudaMemoryPlan memory;
   GpuInfo gpu;
   DeviceBuffer vram;
+  ChunkedRange slots;              // of experts, where not all are in GPU memory: what stays, then the cache's chunks
+  int64_t first_cache_bytes = -1;  // of the cache that the GPU seems to have room for now; -1: all
   PinnedBuffer embedding, host;
   OwnedStream stream;
   std::unique_ptr<HybridExperts> hybrid;
@@ -96,9 +100,30 @@ const ExpertStats* CudaModel::expert_stats() const {
   return impl_->hybrid != nullptr ? &impl_->hybrid->stats() : nullptr;
 }
 
+ExpertCacheMemory CudaModel::expert_cache() const {
+  if (impl_->hybrid == nullptr) return {};
+  const GpuWeightPlan& plan = impl_->context.plan;
+  return {.planned_bytes = plan.geometry().BytesFor(plan.cache_slots()),
+          .bytes = impl_->hybrid->cache_bytes(),
+          .planned_experts = plan.cache_slots(),
+          .experts = impl_->hybrid->cache().slots().mapped_slots(),
+          .chunk_bytes = plan.geometry().chunk_bytes()};
+}
+
+Status CudaModel::ResizeExpertCache(int64_t bytes) {
+  if (impl_->hybrid == nullptr) return Unsupported("all experts are in GPU memory: there is no cache to resize");
+  return impl_->Call([&] { return impl_->hybrid->ResizeCache(bytes); });
+}
+
 std::vector<std::string> CudaModel::warnings() const {
   std::vector<std::string> warnings;
   if (impl_->hybrid == nullptr) return warnings;
+  if (const ExpertCacheMemory cache = expert_cache(); cache.bytes < cache.planned_bytes) {
+    warnings.push_back(
+        fmt::format("GPU memory is short: the expert cache was planned with {} ({} experts) and has got {} ({}); "
+                    "/admin/vram takes more once it is free",
+                    FormatBytes(cache.planned_bytes), cache.planned_experts, FormatBytes(cache.bytes), cache.experts));
+  }
   if (!impl_->hybrid->pinned()) {
     warnings.push_back(
         "the system does not let the routed experts be pinned (see ulimit -l): nothing is fetched within a step, and "
@@ -130,9 +155,19 @@ Result<std::unique_ptr<CudaModel>> CudaModel::Load(const TensorSource& source, c
   QNEXT_ASSIGN_OR_RETURN(const GpuMemory now, ReadGpuMemory());
   // The context is there already; its row in the plan stands for code and graphs to come, too.
   const int64_t free = now.free_bytes - (options.vram_bytes ? 0 : kVramMargin) + kContextBytes;
+  int64_t first_cache_bytes = -1;
   if (memory.vram_bytes() > free) {
-    QNEXT_ASSIGN_OR_RETURN(weights, GpuWeightPlan::Make(source, config, options.dense_weights));
-    QNEXT_ASSIGN_OR_RETURN(memory, PlanMemory(config, complete, weights, free, "GPU memory"));
+    QNEXT_ASSIGN_OR_RETURN(GpuWeightPlan fitting, GpuWeightPlan::Make(source, config, options.dense_weights));
+    CudaModelOptions any_cache = complete;
+    any_cache.cached_experts.reset();
+    QNEXT_ASSIGN_OR_RETURN(CudaMemoryPlan fits, PlanMemory(config, any_cache, fitting, free, "GPU memory"));
+    if (memory.cached_experts) {
+      // Others hold what was meant for the cache: its addresses stay as planned, and their memory can come later.
+      first_cache_bytes = fitting.all_resident() ? 0 : fitting.geometry().BytesFor(fitting.cache_slots());
+    } else {
+      weights = std::move(fitting);
+      memory = std::move(fits);
+    }
   }
   if (memory.cached_experts) {
     if (options.kernels == nullptr) return InvalidArgument("kernels: experts in RAM need those of a CPU");
@@ -140,6 +175,7 @@ Result<std::unique_ptr<CudaModel>> CudaModel::Load(const TensorSource& source, c
   }
   GpuContext context{.config = config, .options = complete, .plan = std::move(weights)};
   auto impl = std::make_unique<Impl>(std::move(context), std::move(memory), gpu);
+  impl->first_cache_bytes = first_cache_bytes;
   QNEXT_RETURN_IF_ERROR(impl->TakeMemory());
   QNEXT_RETURN_IF_ERROR(impl->LoadAll(source, pool, progress));
   QNEXT_RETURN_IF_ERROR(impl->FillTables());
@@ -165,7 +201,39 @@ Status CudaModel::Impl::TakeMemory() {
   context.host = LayOutHost(config, context.options, context.plan, host_arena);
   QNEXT_RETURN_IF_ERROR(
       ToStatus(cudaMemsetAsync(vram.data(), 0, static_cast<size_t>(vram.bytes()), context.stream), "GPU memory"));
+  if (!context.plan.all_resident()) QNEXT_RETURN_IF_ERROR(TakeSlots());
   return Synchronize(context.stream, kBlockLimit, "GPU memory");  // the loader has streams of its own
+}
+
+Status CudaModel::Impl::TakeSlots() {
+  const GpuWeightPlan& plan = context.plan;
+  std::vector<int64_t> pieces = {plan.fixed_slot_bytes()};
+  for (int64_t chunk = 0; chunk < plan.cache_chunks(); ++chunk) {
+    pieces.push_back(plan.geometry().BytesFor(plan.chunk_slots(chunk)));
+  }
+  QNEXT_ASSIGN_OR_RETURN(slots, ChunkedRange::Reserve(gpu, pieces, "slots for experts"));
+  QNEXT_RETURN_IF_ERROR(slots.Map(0));
+  QNEXT_RETURN_IF_ERROR(ToStatus(
+      cudaMemsetAsync(slots.data(), 0, static_cast<size_t>(plan.fixed_slot_bytes()), context.stream), "GPU memory"));
+  // The cache begins on a page; what lies before it is numbered back from there.
+  context.places.weights.expert_slots =
+      slots.data() + plan.fixed_slot_bytes() - plan.first_cache_slot() * plan.slot_stride();
+  int64_t mapped = 0;
+  for (int64_t piece = 1; piece < slots.chunks(); ++piece) {
+    mapped += slots.chunk_bytes(piece);
+    if (first_cache_bytes >= 0 && mapped > first_cache_bytes) break;
+    const Status status = slots.Map(piece);
+    if (status.ok()) continue;
+    if (status.code() != StatusCode::kResourceExhausted) return status;
+    // Somebody has just taken what was free. The code of kernels and graphs, still to come, needs room, too.
+    int64_t left = 0;
+    while (--piece > 0 && left < kContextBytes) {
+      left += slots.chunk_bytes(piece);
+      QNEXT_RETURN_IF_ERROR(slots.Unmap(piece));
+    }
+    break;
+  }
+  return Status();
 }
 
 Status CudaModel::Impl::LoadAll(const TensorSource& source, ThreadPool& pool,
@@ -192,7 +260,7 @@ Status CudaModel::Impl::LoadAll(const TensorSource& source, ThreadPool& pool,
                                                       .wait_limit = options.wait_limit,
                                                       .before_serving = options.before_serving},
                                                      context.places.weights, context.places.hybrid, context.host.mail,
-                                                     std::move(store), context.stream));
+                                                     std::move(store), slots, context.stream));
   QNEXT_ASSIGN_OR_RETURN(prompt, PromptExperts::Make(plan, context.places.weights, context.places.hybrid,
                                                      context.host.mail, *hybrid, context.stream));
   context.hybrid = hybrid.get();

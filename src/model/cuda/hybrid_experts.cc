@@ -28,11 +28,14 @@ double Seconds(uint64_t from_ns, uint64_t to_ns) {
   return to_ns > from_ns ? static_cast<double>(to_ns - from_ns) * 1e-9 : 0.0;
 }
 
-ExpertCacheOptions CacheOptions(const GpuWeightPlan& plan, const HybridOptions& options) {
+ExpertCacheOptions CacheOptions(const GpuWeightPlan& plan, const HybridOptions& options, const ChunkedRange& slots) {
+  int64_t mapped = 0;
+  while (mapped < plan.cache_chunks() && slots.mapped(HybridExperts::kFirstCacheChunk + mapped)) ++mapped;
   ExpertCacheOptions cache{.layers = plan.layers(),
                            .experts = plan.num_experts(),
                            .max_slots = plan.cache_slots(),
-                           .slots_per_chunk = SlotGeometry::For(plan.slot_stride()).slots_per_chunk,
+                           .slots_per_chunk = plan.geometry().slots_per_chunk,
+                           .mapped_chunks = mapped,
                            .max_fetch = kMostFetchSlots};
   if (!options.promotions) cache.promotions = {.most = 0, .least = 0};
   return cache;
@@ -57,7 +60,7 @@ int64_t LargestIntermediate(const GpuWeightPlan& plan) {
 
 HybridExperts::HybridExperts(const ModelConfig& config, const GpuWeightPlan& plan, const HybridOptions& options,
                              const GpuWeightPlaces& weights, const HybridPlaces& places, const HybridMail& mail,
-                             ExpertStore store, CUstream_st* stream)
+                             ExpertStore store, ChunkedRange& slots, CUstream_st* stream)
     : plan_(plan),
       options_(options),
       weights_(weights),
@@ -65,8 +68,9 @@ HybridExperts::HybridExperts(const ModelConfig& config, const GpuWeightPlan& pla
       mail_(mail),
       top_(config.num_experts_per_token),
       store_(std::move(store)),
+      slots_(slots),
       stream_(stream),
-      cache_(CacheOptions(plan, options)),
+      cache_(CacheOptions(plan, options, slots)),
       split_(SplitOptions(plan, options, top_)),
       cpu_(*options.kernels, *options.pool, options.rows, options.rows * top_, config.hidden_size,
            LargestIntermediate(plan)) {
@@ -80,10 +84,10 @@ Result<std::unique_ptr<HybridExperts>> HybridExperts::Make(const GpuInfo& gpu, c
                                                            const GpuWeightPlan& plan, const HybridOptions& options,
                                                            const GpuWeightPlaces& weights, const HybridPlaces& places,
                                                            const HybridMail& mail, ExpertStore store,
-                                                           CUstream_st* stream) {
+                                                           ChunkedRange& slots, CUstream_st* stream) {
   QNEXT_CHECK(options.kernels != nullptr && options.pool != nullptr, "somebody computes the CPU's experts");
   std::unique_ptr<HybridExperts> made(
-      new HybridExperts(config, plan, options, weights, places, mail, std::move(store), stream));
+      new HybridExperts(config, plan, options, weights, places, mail, std::move(store), slots, stream));
   QNEXT_ASSIGN_OR_RETURN(made->pinned_, PinnedRange::Pin(made->store_.data(), made->store_.bytes()));
   QNEXT_ASSIGN_OR_RETURN(made->uploads_, UploadThread::Make(gpu, made->pinned_, plan.slot_stride(), options.pool));
   // An empty map; the first step brings the rest.
@@ -319,8 +323,42 @@ Status HybridExperts::FillCache() {
   }
   QNEXT_RETURN_IF_ERROR(FinishUploads());
   stats_ = {.expert_bytes = plan_.slot_stride(),
-            .cached_experts = plan_.cache_slots(),
-            .experts = plan_.layers() * plan_.num_experts()};
+            .cached_experts = cache_.slots().mapped_slots(),
+            .experts = plan_.layers() * plan_.num_experts(),
+            .cache_bytes = cache_bytes()};
+  return Status();
+}
+
+Status HybridExperts::ResizeCache(int64_t bytes) {
+  QNEXT_CHECK(!in_step_, "between steps");
+  // Then nothing writes into a chunk, and nothing reads one: no slot drains, and each chunk leaves at once.
+  QNEXT_RETURN_IF_ERROR(FinishUploads());
+  QNEXT_RETURN_IF_ERROR(Synchronize(stream_, kBlockLimit, "the expert cache"));
+  Status status = ShrinkCache(bytes);
+  if (status.ok()) status = GrowCache(bytes);
+  stats_.cached_experts = cache_.slots().mapped_slots();
+  stats_.cache_bytes = cache_bytes();
+  return status;
+}
+
+Status HybridExperts::ShrinkCache(int64_t bytes) {
+  while (cache_bytes() > bytes) {
+    const int64_t chunk = cache_.StartRelease();
+    if (chunk < 0) return Status();
+    QNEXT_CHECK(cache_.ChunkDrained(chunk), "no step and no copy is under way");
+    cache_.FinishRelease(chunk);
+    QNEXT_RETURN_IF_ERROR(slots_.Unmap(kFirstCacheChunk + chunk));
+  }
+  return Status();
+}
+
+Status HybridExperts::GrowCache(int64_t bytes) {
+  for (int64_t chunk = 0; chunk < cache_.slots().chunks(); ++chunk) {
+    const int64_t piece = kFirstCacheChunk + chunk;
+    if (slots_.mapped(piece) || cache_bytes() + slots_.chunk_bytes(piece) > bytes) continue;
+    QNEXT_RETURN_IF_ERROR(slots_.Map(piece));
+    cache_.AddChunk(chunk);
+  }
   return Status();
 }
 

@@ -16,6 +16,7 @@
 #include "experts/expert_cache.h"
 #include "experts/expert_store.h"
 #include "experts/split_policy.h"
+#include "hw/cuda/chunked_range.h"
 #include "hw/cuda/handles.h"
 #include "hw/cuda/pinned_range.h"
 #include "kernels/cuda/router.h"
@@ -41,11 +42,13 @@ struct HybridOptions {
 // but Serve and EndStep, which await what the step itself makes.
 class HybridExperts {
  public:
-  // Takes over the store, which has been filled. `slots_base`: all slots of the plan.
+  // Takes over the store, which has been filled. `slots` must outlive it: its chunks from 1 on are those of the cache,
+  // of which the first `mapped` are mapped.
   static Result<std::unique_ptr<HybridExperts>> Make(const GpuInfo& gpu, const ModelConfig& config,
                                                      const GpuWeightPlan& plan, const HybridOptions& options,
                                                      const GpuWeightPlaces& weights, const HybridPlaces& places,
-                                                     const HybridMail& mail, ExpertStore store, CUstream_st* stream);
+                                                     const HybridMail& mail, ExpertStore store, ChunkedRange& slots,
+                                                     CUstream_st* stream);
 
   const ExpertStore& store() const { return store_; }
   const ExpertStats& stats() const { return stats_; }
@@ -82,12 +85,20 @@ class HybridExperts {
   // Waits for promotions.
   Status FinishUploads();
 
+  // Between steps: unmaps chunks of the cache, those worth least first, until no more than `bytes` are mapped, or maps
+  // what fits into them. Waits for all copies and for the stream. An error of mapping leaves what there is.
+  Status ResizeCache(int64_t bytes);
+  int64_t cache_bytes() const { return slots_.mapped_bytes() - slots_.chunk_bytes(0); }
+  static constexpr int64_t kFirstCacheChunk = 1;  // of the range: before it lies what never leaves
+
  private:
   HybridExperts(const ModelConfig& config, const GpuWeightPlan& plan, const HybridOptions& options,
                 const GpuWeightPlaces& weights, const HybridPlaces& places, const HybridMail& mail, ExpertStore store,
-                CUstream_st* stream);
+                ChunkedRange& slots, CUstream_st* stream);
 
   Status StartUploads(const UploadBatch& batch);
+  Status ShrinkCache(int64_t bytes);
+  Status GrowCache(int64_t bytes);
   // What EndStep has left over.
   Status FinishBookkeeping();
   // Takes note of batches that have arrived; with `wait` of all.
@@ -100,6 +111,7 @@ class HybridExperts {
   const HybridMail& mail_;
   const int64_t top_;
   ExpertStore store_;
+  ChunkedRange& slots_;
   PinnedRange pinned_;
   CUstream_st* const stream_;
   std::unique_ptr<UploadThread> uploads_;

@@ -19,11 +19,20 @@ int64_t Sum(const std::vector<ArenaRow>& rows) {
   return bytes;
 }
 
+// The range of slots, which no arena lays out: its cache comes and goes.
+void AddSlotRows(const GpuWeightPlan& weights, std::vector<ArenaRow>& rows) {
+  const int64_t shared = weights.first_stream_slot() * weights.slot_stride();
+  if (shared > 0) rows.push_back({.name = "shared experts", .bytes = shared});
+  rows.push_back({.name = "experts of prompts", .bytes = weights.fixed_slot_bytes() - shared});
+  rows.push_back({.name = "expert cache", .bytes = weights.geometry().BytesFor(weights.cache_slots())});
+}
+
 CudaMemoryPlan Count(const ModelConfig& config, const CudaModelOptions& options, const GpuWeightPlan& weights,
                      EmbeddingPlace embedding) {
   Arena vram, host;
   LayOutModel(config, options, weights, embedding, vram, host);
   CudaMemoryPlan plan{.embedding = embedding, .vram = vram.rows(), .host = host.rows()};
+  if (!weights.all_resident()) AddSlotRows(weights, plan.vram);
   plan.vram.push_back({.name = kContextRow, .bytes = kContextBytes});
   Arena pinned;
   LayOutHost(config, options, weights, pinned);
@@ -135,7 +144,8 @@ Result<CudaMemoryPlan> PlanMemory(const ModelConfig& config, const CudaModelOpti
   const int64_t experts = weights.layers() * weights.num_experts();
   GpuWeightPlan::Slots slots = {.cache = options.cached_experts.value_or(0), .stream = kStreamChunk * kStreamChunks};
   slots.cache = std::min(slots.cache, experts);
-  weights.UseCache(slots);
+  const SlotGeometry geometry = SlotGeometry::For(weights.slot_stride(), options.least_chunk_bytes);
+  weights.UseCache(slots, geometry);
   CudaMemoryPlan plan = Count(config, options, weights, embedding);
   if (vram_bytes && plan.vram_bytes() > *vram_bytes) {
     return ResourceExhausted(fmt::format(
@@ -144,8 +154,8 @@ Result<CudaMemoryPlan> PlanMemory(const ModelConfig& config, const CudaModelOpti
         FormatBytes(*vram_bytes), Largest(plan.vram)));
   }
   if (options.cached_experts || !vram_bytes) return plan;
-  slots.cache = std::min(experts, (*vram_bytes - plan.vram_bytes()) / weights.slot_stride());
-  weights.UseCache(slots);
+  slots.cache = std::min(experts, geometry.SlotsIn(*vram_bytes - plan.vram_bytes()));
+  weights.UseCache(slots, geometry);
   return Count(config, options, weights, embedding);
 }
 

@@ -205,21 +205,10 @@ GpuWeightPlaces GpuWeightPlaces::LayOut(const GpuWeightPlan& plan, EmbeddingPlac
     places.weights[weight.name] = arena.TakeBytes(weight.bytes);
   }
   const int64_t moe_layers = static_cast<int64_t>(plan.experts().size());
-  // One stretch, whatever it is booked as: slots are numbered through.
-  std::byte* first = nullptr;
-  const auto take = [&](const char* name, int64_t slots) {
-    vram.Begin(name);
-    std::byte* piece = vram.TakeBytes(slots * plan.slot_stride());
-    if (first == nullptr) first = piece;
-  };
   if (plan.all_resident()) {
-    take("experts", plan.slots());
-  } else {
-    take("shared experts", plan.first_cache_slot());
-    take("expert cache", plan.cache_slots());
-    take("experts of prompts", plan.stream_slots());
+    vram.Begin("experts");
+    places.expert_slots = vram.TakeBytes(plan.slots() * plan.slot_stride());
   }
-  places.expert_slots = first;
   vram.Begin("workspace");
   places.slot_map = vram.Take<int32_t>(moe_layers * plan.num_experts());
   if (plan.ordered_experts()) {

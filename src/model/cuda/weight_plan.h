@@ -2,6 +2,7 @@
 // read, and for machines without a GPU.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,10 +11,12 @@
 #include <vector>
 
 #include "base/arena.h"
+#include "base/range.h"
 #include "base/status.h"
 #include "checkpoint/tensor_source.h"
 #include "config/model_config.h"
 #include "model/weight_memory.h"
+#include "plan/expert_slots.h"
 #include "plan/weight_sizes.h"
 #include "quant/int4_matrix.h"
 
@@ -57,18 +60,31 @@ class GpuWeightPlan {
   int64_t hidden_size() const { return hidden_size_; }
 
   // Either all experts are in VRAM, or it has slots for some of them and the store in RAM has all. The slots then are:
-  // one for each layer's shared expert (where these have slots), those of the cache, those that a prompt's experts
-  // stream through.
+  // one for each layer's shared expert (where these have slots), those that a prompt's experts stream through, and
+  // those of the cache, which come last because their memory can be given back, chunk by chunk. The stride of slots
+  // becomes the geometry's.
   struct Slots {
     int64_t cache = 0, stream = 0;
   };
-  void UseCache(const Slots& slots) { cached_ = slots; }
+  void UseCache(const Slots& slots, const SlotGeometry& geometry) {
+    cached_ = slots;
+    geometry_ = geometry;
+    slot_stride_ = geometry.stride;
+  }
+  const SlotGeometry& geometry() const { return geometry_; }
   bool all_resident() const { return !cached_.has_value(); }
-  int64_t first_cache_slot() const { return shared_in_slots_ ? layers() : 0; }
-  int64_t cache_slots() const { return cached_ ? cached_->cache : 0; }
-  int64_t first_stream_slot() const { return first_cache_slot() + cache_slots(); }
+  int64_t first_stream_slot() const { return shared_in_slots_ ? layers() : 0; }
   int64_t stream_slots() const { return cached_ ? cached_->stream : 0; }
-  int64_t slots() const { return all_resident() ? layers() * slots_per_layer() : first_stream_slot() + stream_slots(); }
+  int64_t first_cache_slot() const { return first_stream_slot() + stream_slots(); }
+  int64_t cache_slots() const { return cached_ ? cached_->cache : 0; }
+  int64_t slots() const { return all_resident() ? layers() * slots_per_layer() : first_cache_slot() + cache_slots(); }
+  // Whole pages: what lies before the cache, and chunks of it. The cache begins on a page, the slots before it end
+  // there.
+  int64_t fixed_slot_bytes() const { return geometry_.BytesFor(first_cache_slot()); }
+  int64_t cache_chunks() const { return CeilDiv(cache_slots(), std::max<int64_t>(1, geometry_.slots_per_chunk)); }
+  int64_t chunk_slots(int64_t chunk) const {
+    return std::min(geometry_.slots_per_chunk, cache_slots() - chunk * geometry_.slots_per_chunk);
+  }
   int64_t layers() const { return static_cast<int64_t>(experts_.size()); }
   // The slot of a routed expert when all are resident.
   int64_t ResidentSlot(int64_t moe_layer, int64_t expert) const { return moe_layer * slots_per_layer() + expert; }
@@ -89,13 +105,16 @@ class GpuWeightPlan {
   int64_t num_experts_ = 0, slot_stride_ = 0, hidden_size_ = 0;
   bool shared_in_slots_ = false, ordered_experts_ = false;
   std::optional<Slots> cached_;
+  SlotGeometry geometry_;
 };
 
 // Room for all of a plan, or its size. Pointers are null while an arena counts.
 struct GpuWeightPlaces {
   std::unordered_map<std::string, std::byte*> weights;  // by name, the embedding too
-  std::byte* expert_slots = nullptr;                    // [slots] of slot_stride
-  int32_t* slot_map = nullptr;                          // [moe layers, E] the slot of each expert, or -1
+  // [slots] of slot_stride. Where not all experts are in VRAM, the slots lie in a range of their own, and whoever
+  // reserves it sets this.
+  std::byte* expert_slots = nullptr;
+  int32_t* slot_map = nullptr;  // [moe layers, E] the slot of each expert, or -1
   // Act-order only: the inputs of gate_proj and up_proj of every expert, in its order; the shared expert is the last.
   int32_t* gate_orders = nullptr;  // [moe layers, E + 1, D]
   int32_t* up_orders = nullptr;    // the same
