@@ -46,10 +46,28 @@ class Arena {
     const int64_t rounded = RoundUp(bytes, kAlignment);
     const int64_t at = used_;
     used_ += rounded;
-    rows_[row_].bytes += rounded;
+    if (shared_begin_ < 0) rows_[row_].bytes += rounded;
     if (memory_ == nullptr) return nullptr;
     QNEXT_CHECK(used_ <= bytes_, "the same layout that was counted");
     return bytes > 0 ? memory_ + at : nullptr;
+  }
+
+  // Groups of pieces of which only one is in use at any time share memory: what is taken from BeginShared on, up to
+  // EndShared, in groups divided by NextShared. The row at the end gets the bytes of the largest.
+  void BeginShared() {
+    QNEXT_CHECK(shared_begin_ < 0, "shared groups do not nest");
+    shared_begin_ = shared_end_ = used_;
+  }
+  void NextShared() {
+    QNEXT_CHECK(shared_begin_ >= 0, "shared groups have begun");
+    shared_end_ = used_ > shared_end_ ? used_ : shared_end_;
+    used_ = shared_begin_;
+  }
+  void EndShared() {
+    NextShared();
+    used_ = shared_end_;
+    rows_[row_].bytes += shared_end_ - shared_begin_;
+    shared_begin_ = -1;
   }
 
   bool counting() const { return memory_ == nullptr; }
@@ -60,6 +78,7 @@ class Arena {
   std::byte* memory_ = nullptr;
   int64_t bytes_ = 0;
   int64_t used_ = 0;
+  int64_t shared_begin_ = -1, shared_end_ = 0;  // of the groups that share; -1: none
   size_t row_ = 0;
   std::vector<ArenaRow> rows_;
 };

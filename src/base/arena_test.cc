@@ -51,6 +51,38 @@ TEST(Arena, BooksPiecesUnderTheirRow) {
   EXPECT_EQ(arena.rows()[0].bytes, 512 + 256);
 }
 
+TEST(Arena, GroupsThatShareTakeTheRoomOfTheLargest) {
+  struct Shared {
+    std::byte *before, *a, *b, *c, *after;
+  };
+  const auto lay_out = [](Arena& arena) {
+    Shared out = {};
+    arena.Begin("row");
+    out.before = arena.TakeBytes(1);
+    arena.BeginShared();
+    out.a = arena.TakeBytes(256);
+    arena.NextShared();
+    out.b = arena.TakeBytes(512);
+    out.c = arena.TakeBytes(1);
+    arena.NextShared();
+    arena.EndShared();
+    out.after = arena.TakeBytes(1);
+    return out;
+  };
+  Arena counting;
+  lay_out(counting);
+  EXPECT_EQ(counting.used(), 256 + 768 + 256);
+  EXPECT_EQ(counting.rows()[0].bytes, counting.used());
+  alignas(256) std::byte memory[256 + 768 + 256];
+  Arena arena(memory, counting.used());
+  const Shared out = lay_out(arena);
+  EXPECT_EQ(out.before, memory);
+  EXPECT_EQ(out.a, memory + 256);
+  EXPECT_EQ(out.b, out.a);
+  EXPECT_EQ(out.c, out.b + 512);
+  EXPECT_EQ(out.after, memory + 256 + 768);
+}
+
 TEST(ArenaDeathTest, TakesNoMoreThanThereIs) {
   alignas(256) std::byte memory[256];
   Arena arena(memory, 256);

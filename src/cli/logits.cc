@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 #include <vector>
 
 #include "cli/command.h"
@@ -24,7 +25,7 @@ struct LogitsOptions {
   std::string ids, ids_file;
   std::string experts_file;
   std::string layer_inputs_file;
-  int64_t block_tokens = 512;
+  std::optional<int64_t> block_tokens;
   bool recurrent = false;
   std::string out;
 };
@@ -80,9 +81,9 @@ class LogitsCommand : public Command {
     app.add_option("--layer-inputs", options_.layer_inputs_file,
                    "safetensors file whose layer_inputs [layers, T, D] (F32) replace the input of each layer")
         ->type_name("FILE");
-    app.add_option("--block-tokens", options_.block_tokens, "tokens that run through a layer together")
-        ->type_name("N")
-        ->capture_default_str();
+    app.add_option("--block-tokens", options_.block_tokens,
+                   "tokens that run through a layer together; default 512, on a GPU 4096")
+        ->type_name("N");
     app.add_flag("--recurrent", options_.recurrent, "run the DeltaNet recurrence instead of its chunked form");
     app.add_option("--out", options_.out, "the safetensors file to write (required)")->type_name("FILE");
     AddModelOptions(app, options_.model);
@@ -93,7 +94,8 @@ class LogitsCommand : public Command {
       return InvalidArgument("--ids or --ids-file: exactly one of them is needed");
     }
     if (options_.out.empty()) return InvalidArgument("--out: a file to write is needed");
-    if (options_.block_tokens < 1) return InvalidArgument("--block-tokens: must be at least 1");
+    if (options_.block_tokens && *options_.block_tokens < 1)
+      return InvalidArgument("--block-tokens: must be at least 1");
     QNEXT_RETURN_IF_ERROR(CheckModelFlags(options_.model));
     KeptFiles kept = FilesRead(options_.model);
     kept.files.insert(kept.files.end(), {{"--ids-file", options_.ids_file},
@@ -118,7 +120,7 @@ class LogitsCommand : public Command {
       QNEXT_ASSIGN_OR_RETURN(forced_inputs, ReadLayerInputs(options_.layer_inputs_file, config, tokens));
     }
 
-    load.model.max_block_tokens = options_.block_tokens;
+    load.block_tokens = options_.block_tokens;
     load.model.chunked_delta_net = !options_.recurrent;
     const Result<LoadedLanguageModel> loaded =
         LoadLanguageModel(load, config, {.context = tokens, .vocab_end = 0}, nullptr);

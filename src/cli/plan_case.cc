@@ -189,9 +189,8 @@ Result<PlanReport> PlanModel::Plan(const PlanCase& options, const MachineRates& 
     if (tokens > options.ctx && tokens != kPromptTokens.front()) continue;
     const PrefillTraffic traffic = {.experts_per_token = config_.num_experts_per_token,
                                     .flops_per_token = PrefillFlopsPerToken(config_),
-                                    .super_block = cuda::CudaModelOptions().max_block_tokens};
-    report.prefill.push_back(
-        EstimatePrefill(request, report.plan, machine, traffic, std::min(tokens, options.ctx), threads));
+                                    .block = cuda::CudaModelOptions().max_block_tokens};
+    report.prefill.push_back(EstimatePrefill(request, report.plan, machine, traffic, std::min(tokens, options.ctx)));
   }
   return report;
 }

@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/engine_backend.h"
 #include "cli/model_options.h"
+#include "cli/output.h"
 #include "cli/program.h"
 #include "engine/model_files.h"
 #include "server/auth.h"

@@ -1,6 +1,7 @@
 // The model on a GPU as the engine sees it: one sequence, in slot 0.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 #include <vector>
@@ -167,7 +168,7 @@ Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& option
       .dense_weights = dense,
       .slots = 1,
       .context = limits.context,
-      .max_block_tokens = options.model.max_block_tokens,
+      .max_block_tokens = options.block_tokens.value_or(kPromptBlock),
       .vocab_end = limits.vocab_end,
       .routing = routing ? &*routing : nullptr,
       .vram_bytes = options.vram_bytes,

@@ -52,7 +52,7 @@ std::vector<int32_t> OnDevice(const Case& c, const std::vector<float>& logits, i
   std::vector<cuda::SamplingRow> rows;
   for (uint64_t r = 0; r < kRows; ++r) rows.push_back(RowOf(c.params, r));
   DeviceArray<cuda::SamplingRow> d_rows(rows);
-  DeviceArray<float> d_logits(logits), scratch(cuda::SampleArgs::ScratchBytes(kRows, c.vocab) / 4);
+  DeviceArray<float> d_logits(logits), scratch(cuda::SampleArgs::ScratchBytes(kRows) / 4);
   DeviceArray<uint32_t> counts(std::vector<uint32_t>(static_cast<size_t>(kRows * c.vocab)));
   DeviceArray<uint8_t> seen(std::vector<uint8_t>(static_cast<size_t>(kRows * c.vocab)));
   DeviceArray<int32_t> tokens(kRows), host_tokens(kRows);

@@ -80,6 +80,7 @@ Result<LoadedModel> LoadedModel::Load(const ModelLoadOptions& options, const Mod
   QNEXT_ASSIGN_OR_RETURN(loaded.kernels_, ChooseKernels(options, loaded.warnings_));
   const bool synthetic = !options.synthetic.empty();
   ModelOptions model = options.model;
+  model.max_block_tokens = options.block_tokens.value_or(model.max_block_tokens);
   model.dense_weights = options.dense == DenseChoice::kInt8 ? DenseWeights::kInt8 : DenseWeights::kStored;
   if (options.routing != Routing::kReal) {
     if (!synthetic) return InvalidArgument("routing: with a checkpoint the real router decides");

@@ -47,7 +47,9 @@ struct ModelLoadOptions {
   ThreadPoolOptions threads;
   // model.dense_weights is what `dense` comes to on the device. kAuto on the CPU: as stored.
   DenseChoice dense = DenseChoice::kStored;
-  ModelOptions model;
+  ModelOptions model;  // but for max_block_tokens:
+  // Tokens of a prompt that go through a layer together; absent: as many as suit the device.
+  std::optional<int64_t> block_tokens;
   std::optional<CpuIsa> isa;       // absent: the best that this machine has and that passes its known-answer test
   bool reference_kernels = false;  // the plain scalar kernels instead; for verification, hundreds of times slower
 };

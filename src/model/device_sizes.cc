@@ -2,8 +2,7 @@
 
 #include <algorithm>
 
-#include "base/range.h"
-#include "kernels/cuda/attention.h"
+#include "base/arena.h"
 #include "kernels/cuda/delta.h"
 #include "model/cuda/model_memory.h"
 

@@ -96,27 +96,24 @@ double PrefillEstimate::tokens_per_second() const {
 }
 
 PrefillEstimate EstimatePrefill(const PlanRequest& request, const MemoryPlan& plan, const MachineRates& machine,
-                                const PrefillTraffic& traffic, int64_t tokens, int64_t threads) {
+                                const PrefillTraffic& traffic, int64_t tokens) {
   const WeightSizes& weights = request.weights;
   PrefillEstimate estimate{.tokens = tokens};
   const double share =
       weights.experts > 0 ? static_cast<double>(traffic.experts_per_token) / static_cast<double>(weights.experts) : 0;
-  const bool cpu_helps = tokens <= kCpuPromptTokens;
-  const MachineRates::SharedRate both = machine.Both(threads);
-  const double rate = cpu_helps ? both.cpu + both.link : machine.link;
-  for (int64_t done = 0; done < tokens; done += traffic.super_block) {
-    const auto block = static_cast<double>(std::min(traffic.super_block, tokens - done));
+  for (int64_t done = 0; done < tokens; done += traffic.block) {
+    const auto block = static_cast<double>(std::min(traffic.block, tokens - done));
     // Experts that at least one token of the block chose.
     const double used = static_cast<double>(weights.routed_experts()) * (1 - std::pow(1 - share, block)) *
                         static_cast<double>(weights.expert_bytes);
-    estimate.miss_seconds += (1 - plan.cached_share()) * used / rate;
+    estimate.miss_seconds += (1 - plan.cached_share()) * used / machine.link;
     estimate.gpu_seconds += (used + DenseBytes(weights)) / machine.gpu_read;
   }
   if (machine.matmul_flops > 0) {
     estimate.compute_seconds = traffic.flops_per_token * static_cast<double>(tokens) / machine.matmul_flops;
   }
   const double most = std::max({estimate.miss_seconds, estimate.compute_seconds, estimate.gpu_seconds});
-  estimate.limit = most == estimate.miss_seconds      ? (cpu_helps ? Limit::kMisses : Limit::kLink)
+  estimate.limit = most == estimate.miss_seconds      ? Limit::kLink
                    : most == estimate.compute_seconds ? Limit::kCompute
                                                       : Limit::kGpuMemory;
   return estimate;

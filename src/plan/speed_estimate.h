@@ -53,9 +53,9 @@ DecodeEstimate BoundOfRun(const PlanRequest& request, const MachineRates& machin
 
 struct PrefillEstimate {
   int64_t tokens = 0;
-  double miss_seconds = 0;     // missing experts cross the link, once for every super-block
+  double miss_seconds = 0;     // missing experts cross the link, once for every block
   double compute_seconds = 0;  // 0: the machine's rate is not known
-  double gpu_seconds = 0;      // reading all weights once for every super-block
+  double gpu_seconds = 0;      // reading all weights once for every block
   Limit limit = Limit::kLink;
 
   double tokens_per_second() const;
@@ -64,13 +64,11 @@ struct PrefillEstimate {
 struct PrefillTraffic {
   int64_t experts_per_token = 0;
   double flops_per_token = 0;
-  int64_t super_block = 0;  // tokens that go through a layer together
+  int64_t block = 0;  // tokens that go through a layer together
 };
 
-// Weights cross the link while others are computed with: the longest of the parts. Up to kCpuPromptTokens the CPU
-// computes missing experts, too, as fast as it can read them.
-constexpr int64_t kCpuPromptTokens = 4096;
+// Missing experts cross the link while others are computed with: the longest of the parts.
 PrefillEstimate EstimatePrefill(const PlanRequest& request, const MemoryPlan& plan, const MachineRates& machine,
-                                const PrefillTraffic& traffic, int64_t tokens, int64_t threads);
+                                const PrefillTraffic& traffic, int64_t tokens);
 
 }  // namespace qnext

@@ -47,7 +47,7 @@ class CudaSample : public cuda_test::CudaTest {
     const int64_t m = static_cast<int64_t>(rows.size());
     DeviceArray<SamplingRow> device_rows(rows);
     const DeviceArray<float> device_logits(logits);
-    DeviceArray<float> scratch(SampleArgs::ScratchBytes(m, vocab) / 4);
+    DeviceArray<float> scratch(SampleArgs::ScratchBytes(m) / 4);
     DeviceArray<int32_t> tokens(m);
     EXPECT_TRUE(IsOk(LaunchSample({.logits = device_logits.get(),
                                    .slots = nullptr,
@@ -116,7 +116,7 @@ TEST_F(CudaSample, PenaltiesAndBiasMoveTheChoice) {
   std::vector<float> bias(2 * kVocab, 0.0f);
   bias[Index(kVocab + 10)] = -100, bias[Index(kVocab + 250)] = 3.5f;
   const DeviceArray<float> device_bias(bias), device_logits(logits);
-  DeviceArray<float> scratch(SampleArgs::ScratchBytes(2, kVocab) / 4);
+  DeviceArray<float> scratch(SampleArgs::ScratchBytes(2) / 4);
   DeviceArray<int32_t> tokens(2);
   std::vector<int32_t> penalized, biased;
   for (int step = 0; step < 6; ++step) {

@@ -27,7 +27,7 @@ struct SampleArgs {
   uint32_t* answer_counts;  // [slots, vocab_end]: times each token was generated; may be null if no row penalizes
   uint8_t* seen;            // [slots, vocab_end]: in prompt or answer
   const float* bias;        // [slots, vocab_end] added to the logits of rows with `biased`; may be null
-  float* scratch;           // scratch_bytes()
+  float* scratch;           // ScratchBytes(m)
   int32_t* tokens;          // [m] the chosen ids: device memory, the next step's input
   int32_t* host_tokens;  // [m] the same in mapped host memory, or null; -1 where the logits are broken (NaN, +infinity,
                          // nothing to choose from)
@@ -37,7 +37,7 @@ struct SampleArgs {
   // Here and not beside the kernel, for plans count it in builds without CUDA.
   static constexpr int64_t kSlices = 64;
   static constexpr int64_t kSliceBytes = kMostSampledCandidates * 8 + 8;
-  static constexpr int64_t ScratchBytes(int64_t m, int64_t /*vocab_end*/) { return m * kSlices * kSliceBytes; }
+  static constexpr int64_t ScratchBytes(int64_t m) { return m * kSlices * kSliceBytes; }
 };
 Status LaunchSample(const SampleArgs& args, Stream stream);
 

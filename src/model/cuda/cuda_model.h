@@ -19,6 +19,7 @@
 #include "hw/cuda/gpu.h"
 #include "kernels/cuda/sampling.h"
 #include "kernels/kv_page.h"
+#include "model/cuda/gpu_workspace.h"
 #include "model/cuda/weight_plan.h"
 #include "model/expert_stats.h"
 #include "model/forced_routing.h"
@@ -36,10 +37,10 @@ enum class Handshake : uint8_t {
 struct CudaModelOptions {
   KvType kv_type = KvType::kBF16;
   DenseWeights dense_weights = DenseWeights::kStored;
-  int64_t slots = 1;               // sequences that can run together, at most kMaxDecodeRows
-  int64_t context = 32768;         // tokens of each
-  int64_t max_block_tokens = 512;  // tokens of a prompt that run through a layer together
-  int32_t vocab_end = 0;           // ids from here on are padding and never chosen; 0: none are
+  int64_t slots = 1;                        // sequences that can run together, at most kMaxDecodeRows
+  int64_t context = 32768;                  // tokens of each
+  int64_t max_block_tokens = kPromptBlock;  // tokens of a prompt that run through a layer together
+  int32_t vocab_end = 0;                    // ids from here on are padding and never chosen; 0: none are
   // Simulated routing, as ModelOptions has it; copied.
   const ForcedRouting* routing = nullptr;
   // A hard bound on the GPU memory of this process; absent: what is free, less a margin.

@@ -41,6 +41,21 @@ GpuWorkspace GpuWorkspace::LayOut(const ModelConfig& c, const GpuWorkspaceShape&
   ws.mixed = vram.Take<float>(m * d);
   for (Int8Rows& rows : ws.ordered) rows = TakeInt8(vram, m, std::max({d, value_width, query_width, mlp_width}));
 
+  ws.rope_frequencies = vram.Take<double>(c.rotary_dims / 2);
+  ws.rope_cos = vram.Take<float>(m * c.rotary_dims / 2);
+  ws.rope_sin = vram.Take<float>(m * c.rotary_dims / 2);
+
+  ws.shared_gate = vram.Take<float>(m);
+  ws.forced = vram.Take<int32_t>(moe_layers * m * top);
+  ws.experts = vram.Take<int32_t>(m * top);
+  ws.expert_weights = vram.Take<float>(m * top);
+  ws.entry_slots = vram.Take<int32_t>(pairs);
+  ws.entry_weights = vram.Take<float>(pairs);
+  ws.moe_out = vram.Take<float>(m * d);
+  ws.mlp_out = vram.Take<float>(m * d);
+
+  // Of the three, one is at work at any time, and what it leaves for the next is above.
+  vram.BeginShared();
   ws.qkvz = vram.Take<float>(m * (c.conv_channels() + value_width));
   ws.ba = vram.Take<float>(m * 2 * c.linear_num_value_heads);
   ws.conv = vram.Take<float>(m * c.conv_channels());
@@ -48,6 +63,7 @@ GpuWorkspace GpuWorkspace::LayOut(const ModelConfig& c, const GpuWorkspaceShape&
   ws.gated = vram.Take<float>(m * value_width);
   ws.gated_codes = TakeInt8(vram, m, value_width);
 
+  vram.NextShared();
   ws.query_gate = vram.Take<float>(m * 2 * query_width);
   ws.key = vram.Take<float>(m * key_width);
   ws.value = vram.Take<float>(m * key_width);
@@ -55,17 +71,9 @@ GpuWorkspace GpuWorkspace::LayOut(const ModelConfig& c, const GpuWorkspaceShape&
   ws.partial = vram.Take<float>(cuda::AttentionPartialFloats(m, c.num_attention_heads, c.head_dim));
   ws.attended = vram.Take<float>(m * query_width);
   ws.attended_codes = TakeInt8(vram, m, query_width);
-  ws.rope_frequencies = vram.Take<double>(c.rotary_dims / 2);
-  ws.rope_cos = vram.Take<float>(m * c.rotary_dims / 2);
-  ws.rope_sin = vram.Take<float>(m * c.rotary_dims / 2);
 
+  vram.NextShared();
   ws.router_logits = vram.Take<float>(m * c.num_experts);
-  ws.shared_gate = vram.Take<float>(m);
-  ws.forced = vram.Take<int32_t>(moe_layers * m * top);
-  ws.experts = vram.Take<int32_t>(m * top);
-  ws.expert_weights = vram.Take<float>(m * top);
-  ws.entry_slots = vram.Take<int32_t>(pairs);
-  ws.entry_weights = vram.Take<float>(pairs);
   if (shape.ordered_experts) {
     ws.entry_inputs = TakeInt8(vram, pairs, d);
     ws.entry_up_inputs = TakeInt8(vram, pairs, d);
@@ -74,12 +82,11 @@ GpuWorkspace GpuWorkspace::LayOut(const ModelConfig& c, const GpuWorkspaceShape&
   ws.group_counts = vram.Take<int32_t>(c.num_experts + 2);
   ws.group_pairs = vram.Take<int32_t>(pairs);
   ws.pair_out = vram.Take<float>(pairs * d);
-  ws.moe_out = vram.Take<float>(m * d);
   ws.mlp_gate = vram.Take<float>(m * mlp_width);
   ws.mlp_up = vram.Take<float>(m * mlp_width);
   ws.mlp_hidden = vram.Take<float>(m * mlp_width);
   ws.mlp_codes = TakeInt8(vram, m, mlp_width);
-  ws.mlp_out = vram.Take<float>(m * d);
+  vram.EndShared();
 
   ws.logits = vram.Take<float>(kLogitRows * c.vocab_size);
   ws.chosen = vram.Take<int32_t>(cuda::kMaxDecodeRows);
@@ -87,8 +94,7 @@ GpuWorkspace GpuWorkspace::LayOut(const ModelConfig& c, const GpuWorkspaceShape&
   ws.answer_counts = vram.Take<uint32_t>(shape.slots * shape.vocab_end);
   ws.seen = vram.Take<uint8_t>(shape.slots * shape.vocab_end);
   ws.bias = vram.Take<float>(shape.slots * shape.vocab_end);
-  ws.sampling_scratch =
-      reinterpret_cast<float*>(vram.TakeBytes(cuda::SampleArgs::ScratchBytes(cuda::kMaxDecodeRows, shape.vocab_end)));
+  ws.sampling_scratch = reinterpret_cast<float*>(vram.TakeBytes(cuda::SampleArgs::ScratchBytes(cuda::kMaxDecodeRows)));
   return ws;
 }
 

@@ -26,6 +26,9 @@ struct GpuWorkspaceShape {
   bool ordered_experts = false;  // act-order
 };
 
+// A block of a prompt. Every block reads all weights, and experts that are in RAM cross the link once for each; a
+// token's activations take about 0.18 MB with the 80B's shapes.
+constexpr int64_t kPromptBlock = 4096;
 // Rows of logits that exist at a time.
 constexpr int64_t kLogitRows = cuda::kMaxDecodeRows;
 // Orders of inputs that the linears of one stage may have besides the plain one.

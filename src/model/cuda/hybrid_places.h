@@ -16,8 +16,9 @@ namespace qnext::cuda {
 constexpr int64_t kMostFetchSlots = 8;
 // Changes of the slot map that a step brings along; more are copied as a whole map before it.
 constexpr int64_t kMostSlotChanges = 4096;
-// Experts that stream into VRAM together while a prompt runs, and how many such chunks there are.
-constexpr int64_t kStreamChunk = 16, kStreamChunks = 4;
+// Experts that stream into VRAM together while a prompt runs, and how many such chunks there are: as many as arrive
+// while a mixer works.
+constexpr int64_t kStreamChunk = 16, kStreamChunks = 12;
 
 // In GPU memory. L MoE layers, E experts. Pointers are null while the arena counts.
 struct HybridPlaces {

@@ -73,6 +73,7 @@ Status CheckOptions(const CudaModelOptions& options) {
 }
 
 CudaModelOptions Complete(CudaModelOptions options, const ModelConfig& config) {
+  options.max_block_tokens = std::min(options.max_block_tokens, options.context);
   if (options.vocab_end <= 0) options.vocab_end = static_cast<int32_t>(config.vocab_size);
   return options;
 }
