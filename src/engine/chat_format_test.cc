@@ -140,9 +140,11 @@ TEST_F(ChatFormatTest, ATemplateThatRendersNothingIsWarnedOfAndNamesItself) {
     EXPECT_EQ(format->warning(), message + " (it renders no plain question)");
   }
   // One that needs a system message, or refuses it, is none of these.
-  Write("chat_template.jinja", "{% if messages[0].role != 'system' %}{{ raise_exception('no') }}{% endif %}{{ messages[-1].content }}");
+  Write("chat_template.jinja",
+        "{% if messages[0].role != 'system' %}{{ raise_exception('no') }}{% endif %}{{ messages[-1].content }}");
   EXPECT_EQ(Load()->warning(), "");
-  Write("chat_template.jinja", "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}{{ messages[-1].content }}");
+  Write("chat_template.jinja",
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}{{ messages[-1].content }}");
   EXPECT_EQ(Load()->warning(), "");
 }
 
