@@ -10,6 +10,7 @@
 
 #include "cli/command.h"
 #include "cli/engine_backend.h"
+#include "cli/memory_table.h"
 #include "cli/model_options.h"
 #include "cli/program.h"
 #include "engine/model_files.h"
@@ -81,6 +82,8 @@ class ServeCommand : public Command {
         return failure;
       }
       for (const auto& [what, value] : DescribeFlags(model_, **engine)) fmt::print(stderr, "{}: {}\n", what, value);
+      const std::vector<PlanRow>& memory = (*engine)->info().memory;
+      fmt::print(stderr, "{}", FormatMemoryTable(memory, ReadMemoryUsed(memory)));
       fmt::print(stderr, "ready\n");
       loading = false;
       return std::shared_ptr<server::Backend>(std::make_shared<EngineBackend>(std::move(*engine), config.vocab_size));
