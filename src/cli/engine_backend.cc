@@ -3,8 +3,10 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "cli/memory_table.h"
 #include "cli/sampling_options.h"
 #include "cli/version.h"
+#include "engine/device.h"
 
 namespace qnext {
 namespace {
@@ -115,6 +117,13 @@ void AddExpertMetrics(const ExpertStats& stats, std::vector<BackendMetric>& metr
 
 }  // namespace
 
+// Of the card, by every process: the driver tells no more without its management library.
+server::MemoryUse EngineBackend::Memory() const {
+  if (engine_->info().device != "cuda") return {};
+  const Result<DeviceMemory> memory = ReadDeviceMemory();
+  return memory.ok() ? server::MemoryUse{.gpu_used = memory->used, .gpu_total = memory->total} : server::MemoryUse();
+}
+
 std::vector<server::BackendMetric> EngineBackend::Metrics() const {
   std::vector<BackendMetric> metrics;
   if (const std::optional<SimulatedRouting>& routing = engine_->info().simulated_routing) {
@@ -123,6 +132,24 @@ std::vector<server::BackendMetric> EngineBackend::Metrics() const {
                        .type = BackendMetric::Type::kGauge,
                        .labels = {{"routing", std::string(RoutingName(routing->kind))}},
                        .value = routing->entropy_bits});
+  }
+  const std::vector<PlanRow>& memory = engine_->info().memory;
+  const MemoryUsed used = ReadMemoryUsed(memory);
+  const auto add = [&](const char* name, const char* help, const char* place, int64_t bytes) {
+    metrics.push_back({.name = name,
+                       .help = help,
+                       .type = BackendMetric::Type::kGauge,
+                       .labels = {{"place", place}},
+                       .value = static_cast<double>(bytes)});
+  };
+  if (!memory.empty()) {
+    constexpr char kPlanned[] = "qnext_memory_planned_bytes", kPlannedHelp[] = "Memory that loading planned, by place.";
+    add(kPlanned, kPlannedHelp, "vram", PlannedBytes(memory, Place::kVram));
+    add(kPlanned, kPlannedHelp, "ram", PlannedBytes(memory, Place::kRam));
+    constexpr char kUsed[] = "qnext_memory_used_bytes",
+                   kUsedHelp[] = "Memory used: of the card by every process, and of RAM the most of this one.";
+    add(kUsed, kUsedHelp, "vram", used.vram);
+    add(kUsed, kUsedHelp, "ram", used.ram);
   }
   const std::lock_guard lock(mutex_);
   if (expert_stats_) AddExpertMetrics(*expert_stats_, metrics);

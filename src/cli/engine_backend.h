@@ -26,7 +26,7 @@ class EngineBackend final : public server::Backend {
   Result<server::GenerateResult> Generate(const server::GenerateRequest& request,
                                           server::GenerationCallback on_event) override;
   server::BackendHealth Health() const override { return {}; }
-  server::MemoryUse Memory() const override { return {}; }
+  server::MemoryUse Memory() const override;
   std::vector<server::BackendMetric> Metrics() const override;
 
  private:

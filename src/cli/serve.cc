@@ -10,6 +10,7 @@
 
 #include "cli/command.h"
 #include "cli/engine_backend.h"
+#include "cli/memory_table.h"
 #include "cli/model_options.h"
 #include "cli/output.h"
 #include "cli/program.h"
@@ -82,6 +83,8 @@ class ServeCommand : public Command {
         return failure;
       }
       for (const auto& [what, value] : DescribeFlags(model_, **engine)) Remark(fmt::format("{}: {}", what, value));
+      const std::vector<PlanRow>& memory = (*engine)->info().memory;
+      Show(stderr, FormatMemoryTable(memory, ReadMemoryUsed(memory)));
       Remark("ready");
       loading = false;
       return std::shared_ptr<server::Backend>(std::make_shared<EngineBackend>(std::move(*engine), config.vocab_size));

@@ -146,6 +146,13 @@ Result<std::string> DescribeGpu() {
                      FormatBytes(gpu.total_bytes), gpu.pci_bus_id);
 }
 
+Result<DeviceMemory> ReadDeviceMemory() {
+  QNEXT_ASSIGN_OR_RETURN(const cuda::GpuInfo gpu, FindGpu());
+  QNEXT_RETURN_IF_ERROR(cuda::UseGpu(gpu));
+  QNEXT_ASSIGN_OR_RETURN(const cuda::GpuMemory memory, cuda::ReadGpuMemory());
+  return DeviceMemory{.used = memory.total_bytes - memory.free_bytes, .total = memory.total_bytes};
+}
+
 Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& options, const ModelConfig& config,
                                                   const SequenceLimits& limits, const LoadProgressCallback& progress) {
   QNEXT_RETURN_IF_ERROR(CheckOptions(options));
@@ -193,6 +200,9 @@ Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& option
   std::string used = fmt::format("cuda-{}.{}", gpu.major, gpu.minor);
   std::optional<int64_t> cached = model->memory().cached_experts;
   if (cached) used += fmt::format(", {}", kernels->name);
+  std::vector<MemoryRow> rows;
+  for (const ArenaRow& row : model->memory().vram) rows.push_back({row.name, row.bytes, Place::kVram});
+  for (const ArenaRow& row : model->memory().host) rows.push_back({row.name, row.bytes, Place::kRam});
   DeviceInfo info{.device = "cuda",
                   .gpu = std::move(description),
                   .fallback = "",
@@ -201,6 +211,7 @@ Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& option
                   .dense_weights = dense,
                   .weight_bytes = model->weight_bytes(),
                   .vram_bytes = model->memory().vram_bytes(),
+                  .memory = std::move(rows),
                   .cached_experts = cached,
                   .warnings = std::move(warnings),
                   .simulated_routing = DescribeRouting(routing ? &*routing : nullptr, config)};

@@ -50,6 +50,7 @@ struct EngineInfo {
   std::string gpu;                        // its name, or empty
   std::string fallback;                   // why the model is not on a GPU although nobody asked for the CPU, or empty
   int64_t vram_bytes = 0;                 // planned
+  std::vector<MemoryRow> memory;          // planned, row by row; empty on the CPU
   std::optional<int64_t> cached_experts;  // copies in GPU memory; absent: all experts are in one place
   std::vector<std::string> warnings;      // what loading noticed
 };

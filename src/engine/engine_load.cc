@@ -31,6 +31,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options, const
                   .gpu = std::move(loaded.info.gpu),
                   .fallback = std::move(loaded.info.fallback),
                   .vram_bytes = loaded.info.vram_bytes,
+                  .memory = std::move(loaded.info.memory),
                   .cached_experts = loaded.info.cached_experts,
                   .warnings = std::move(loaded.info.warnings)};
   info.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

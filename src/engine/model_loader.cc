@@ -153,6 +153,7 @@ Result<LoadedLanguageModel> LoadOnADevice(const ModelLoadOptions& options, const
                   .dense_weights = options.dense == DenseChoice::kInt8 ? DenseWeights::kInt8 : DenseWeights::kStored,
                   .weight_bytes = loaded.model().weight_bytes(),
                   .vram_bytes = 0,
+                  .memory = {},
                   .cached_experts = std::nullopt,
                   .warnings = loaded.warnings(),
                   .simulated_routing = DescribeRouting(loaded.routing(), config)};

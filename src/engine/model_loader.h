@@ -19,6 +19,7 @@
 #include "kernels/kernels.h"
 #include "model/forced_routing.h"
 #include "model/model.h"
+#include "plan/memory_plan.h"
 
 namespace qnext {
 
@@ -100,6 +101,9 @@ void AddWeightWarnings(int64_t disputed_zeros, const std::string& folder, std::v
 // The description of `routing`, which may be null.
 std::optional<SimulatedRouting> DescribeRouting(const ForcedRouting* routing, const ModelConfig& config);
 
+// What loading took, by the layout that was counted before and allocated then: the rows of qnext plan.
+using MemoryRow = PlanRow;
+
 struct DeviceInfo {
   std::string device;    // "cpu" or "cuda"
   std::string gpu;       // DescribeGpu, or empty
@@ -109,6 +113,7 @@ struct DeviceInfo {
   DenseWeights dense_weights = DenseWeights::kStored;
   int64_t weight_bytes = 0;
   int64_t vram_bytes = 0;                             // planned
+  std::vector<MemoryRow> memory;                      // planned; empty on the CPU
   std::optional<int64_t> cached_experts;              // copies in GPU memory; absent: all experts are in one place
   std::vector<std::string> warnings;                  // what loading noticed
   std::optional<SimulatedRouting> simulated_routing;  // absent: the routers decide

@@ -13,6 +13,8 @@ bool HasCudaEngine() { return false; }
 
 Result<std::string> DescribeGpu() { return NoCuda(); }
 
+Result<DeviceMemory> ReadDeviceMemory() { return NoCuda(); }
+
 Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& /*options*/, const ModelConfig& /*config*/,
                                                   const SequenceLimits& /*limits*/,
                                                   const LoadProgressCallback& /*progress*/) {
