@@ -74,6 +74,9 @@ class Engine {
   const GenerationDefaults& defaults() const { return parts_.defaults; }
   const EngineInfo& info() const { return parts_.info; }
   std::optional<ExpertStats> expert_stats() const { return parts_.model->expert_stats(); }
+  std::optional<ExpertCacheMemory> expert_cache() const { return parts_.model->expert_cache(); }
+  // Not within Generate, but for its hook between steps.
+  Status ResizeExpertCache(int64_t bytes) { return parts_.model->ResizeExpertCache(bytes); }
   int64_t context() const { return parts_.model->context(); }
   // What whoever runs this engine should know; with `chats`, about its chat template too.
   std::vector<std::string> Warnings(bool chats) const;
