@@ -81,7 +81,7 @@ TEST_F(ServerAdmin, ARunningGenerationGivesMemoryBackBetweenItsSteps) {
   options.queue = 0;  // no place to wait in
   StartWithCache();
   auto answer = std::async(std::launch::async, [&] {
-    return Post("/v1/completions", R"({"prompt":"a","max_tokens":1000,"ignore_eos":true})");
+    return Post("/v1/completions", R"({"prompt":"a","max_tokens":300,"ignore_eos":true})");
   });
   ASSERT_TRUE(Eventually([&] { return backend->tokens_generated > 2; }));
   const RawResponse response = Post("/admin/vram", Bytes(0));
