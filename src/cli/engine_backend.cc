@@ -45,12 +45,50 @@ EngineBackend::EngineBackend(std::unique_ptr<Engine> engine, int64_t vocab_size)
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   info_.context_length = engine_->context();
   info_.vocab_size = vocab_size;
+  ReadExperts();
   const SamplingParams defaults = ToSamplingParams({}, engine_->defaults());
   info_.default_sampling = {.temperature = defaults.temperature,
                             .top_k = std::max<int64_t>(defaults.top_k, 0),
                             .top_p = defaults.top_p,
                             .min_p = defaults.min_p,
                             .repetition_penalty = defaults.repetition_penalty};
+}
+
+void EngineBackend::ReadExperts() {
+  const std::lock_guard lock(mutex_);
+  expert_stats_ = engine_->expert_stats();
+  expert_cache_ = engine_->expert_cache();
+}
+
+std::optional<server::ExpertCacheState> EngineBackend::ExpertCache() const {
+  const std::lock_guard lock(mutex_);
+  if (!expert_cache_) return std::nullopt;
+  return server::ExpertCacheState{.bytes = expert_cache_->bytes,
+                                  .planned_bytes = expert_cache_->planned_bytes,
+                                  .experts = expert_cache_->experts,
+                                  .planned_experts = expert_cache_->planned_experts,
+                                  .chunk_bytes = expert_cache_->chunk_bytes};
+}
+
+void EngineBackend::RequestExpertCache(int64_t bytes, std::function<void(const Status&)> done) {
+  const std::lock_guard lock(mutex_);
+  cache_requests_.push_back({bytes, std::move(done)});
+  has_cache_requests_ = true;
+}
+
+void EngineBackend::ServeRequests() {
+  if (!has_cache_requests_.load(std::memory_order_relaxed)) return;
+  std::vector<CacheRequest> requests;
+  {
+    const std::lock_guard lock(mutex_);
+    requests.swap(cache_requests_);
+    has_cache_requests_ = false;
+  }
+  for (const CacheRequest& request : requests) {
+    const Status status = engine_->ResizeExpertCache(request.bytes);
+    ReadExperts();
+    request.done(status);
+  }
 }
 
 Result<std::vector<int32_t>> EngineBackend::Tokenize(std::string_view text, bool parse_special) const {
@@ -113,6 +151,11 @@ void AddExpertMetrics(const ExpertStats& stats, std::vector<BackendMetric>& metr
                      .type = BackendMetric::Type::kGauge,
                      .labels = {},
                      .value = count(stats.cached_experts)});
+  metrics.push_back({.name = "qnext_expert_cache_bytes",
+                     .help = "GPU memory that is mapped for copies of experts.",
+                     .type = BackendMetric::Type::kGauge,
+                     .labels = {},
+                     .value = count(stats.cache_bytes)});
 }
 
 }  // namespace
@@ -171,12 +214,10 @@ Result<server::GenerateResult> EngineBackend::Generate(const server::GenerateReq
                                        const server::ScoredToken token = ToServer(piece);
                                        return on_event({.text = piece.text, .tokens = {&token, 1}});
                                      },
+                                 .between_steps = [&] { ServeRequests(); },
                                  .cancelled = [&] { return !on_event({}); }};
   const Result<GenerationResult> generated = engine_->Generate(asked, hooks);
-  {
-    const std::lock_guard lock(mutex_);
-    expert_stats_ = engine_->expert_stats();
-  }
+  ReadExperts();
   QNEXT_ASSIGN_OR_RETURN(const GenerationResult result, generated);
   if (result.finish_reason == FinishReason::kCancelled) return Cancelled("nobody waits for the answer any more");
   return server::GenerateResult{.finish_reason = result.finish_reason == FinishReason::kStop

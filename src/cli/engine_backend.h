@@ -1,6 +1,8 @@
 // EngineBackend: the engine as the HTTP server sees it.
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -12,8 +14,8 @@
 
 namespace qnext {
 
-// Thread-safe as Backend asks: everything but Generate reads only what is constant after loading, or what the last
-// Generate left.
+// Thread-safe as Backend asks: everything but Generate and ServeRequests reads only what is constant after loading, or
+// what the last Generate left.
 class EngineBackend final : public server::Backend {
  public:
   EngineBackend(std::unique_ptr<Engine> engine, int64_t vocab_size);
@@ -25,15 +27,28 @@ class EngineBackend final : public server::Backend {
   Result<std::string> ApplyTemplate(const nlohmann::ordered_json& variables) const override;
   Result<server::GenerateResult> Generate(const server::GenerateRequest& request,
                                           server::GenerationCallback on_event) override;
+  std::optional<server::ExpertCacheState> ExpertCache() const override;
+  void RequestExpertCache(int64_t bytes, std::function<void(const Status&)> done) override;
+  void ServeRequests() override;
   server::BackendHealth Health() const override { return {}; }
   server::MemoryUse Memory() const override;
   std::vector<server::BackendMetric> Metrics() const override;
 
  private:
+  struct CacheRequest {
+    int64_t bytes;
+    std::function<void(const Status&)> done;
+  };
+  void ReadExperts();  // on the thread that has the engine
+
   std::unique_ptr<Engine> engine_;
   server::ModelInfo info_;
   mutable std::mutex mutex_;
-  std::optional<ExpertStats> expert_stats_;  // behind mutex_; as the last Generate left them
+  // Behind mutex_; as the last Generate or request left them.
+  std::optional<ExpertStats> expert_stats_;
+  std::optional<ExpertCacheMemory> expert_cache_;
+  std::vector<CacheRequest> cache_requests_;     // behind mutex_
+  std::atomic<bool> has_cache_requests_{false};  // looked at before each step, so without the lock
 };
 
 }  // namespace qnext

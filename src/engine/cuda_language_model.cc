@@ -91,6 +91,9 @@ class CudaLanguageModel final : public LanguageModel {
     return stats != nullptr ? std::optional(*stats) : std::nullopt;
   }
 
+  std::optional<ExpertCacheMemory> expert_cache() const override { return model_->expert_cache(); }
+  Status ResizeExpertCache(int64_t bytes) override { return model_->ResizeExpertCache(bytes); }
+
   Result<StepTimes> Profile(int64_t context) override {
     QNEXT_RETURN_IF_ERROR(reset_);
     QNEXT_CHECK(context >= 1 && context <= this->context(), "tokens that the sequence can hold");

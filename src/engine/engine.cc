@@ -49,6 +49,7 @@ Result<GenerationResult> Engine::Generate(const Request& request, const Generati
   }
   std::vector<int32_t> input = request.prompt_ids;
   const auto step = [&]() -> Result<Piece> {
+    if (hooks.between_steps) hooks.between_steps();
     if (hooks.cancelled && hooks.cancelled()) return Cancelled("by the caller");
     if (samples) {
       QNEXT_ASSIGN_OR_RETURN(const int32_t token, model.ForwardAndSample(input, hooks.cancelled));

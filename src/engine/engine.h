@@ -84,6 +84,9 @@ class Engine {
   const GenerationDefaults& defaults() const { return parts_.defaults; }
   const EngineInfo& info() const { return parts_.info; }
   std::optional<ExpertStats> expert_stats() const { return parts_.model->expert_stats(); }
+  std::optional<ExpertCacheMemory> expert_cache() const { return parts_.model->expert_cache(); }
+  // Not within Generate, but for its hook between steps.
+  Status ResizeExpertCache(int64_t bytes) { return parts_.model->ResizeExpertCache(bytes); }
   int64_t context() const { return parts_.model->context(); }
   // What whoever runs this engine should know, about its chat template as far as that is used.
   std::vector<std::string> Warnings(ChatUse chat) const;

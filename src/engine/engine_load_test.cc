@@ -174,6 +174,30 @@ TEST_F(DamagedFolderTest, AnEosOutsideTheVocabulary) {
   EXPECT_EQ(error.rfind(folder_ + ": eos_token_id: 4150 is outside the vocabulary of ", 0), 0u) << error;
 }
 
+// Headers and sizes were right when they were checked.
+TEST_F(DamagedFolderTest, AShardThatIsCutWhileItIsRead) {
+  std::vector<std::string> shards;
+  for (const auto& entry : std::filesystem::directory_iterator(TinyFolder())) {
+    if (entry.path().extension() != ".safetensors") continue;
+    shards.push_back(folder_ + "/" + entry.path().filename().string());
+    std::filesystem::copy(entry.path(), shards.back(), std::filesystem::copy_options::overwrite_existing);
+  }
+  EngineOptions options = TinyOptions();
+  options.load.folder = folder_;
+  options.load.threads.threads = 1;
+  bool cut = false;
+  const Result<std::unique_ptr<Engine>> engine = Engine::Load(options, [&](const LoadProgress&) {
+    if (cut) return;
+    for (const std::string& shard : shards) std::filesystem::resize_file(shard, std::filesystem::file_size(shard) / 8);
+    cut = true;
+  });
+  ASSERT_TRUE(cut);
+  ASSERT_FALSE(engine.ok());
+  EXPECT_EQ(engine.status().code(), StatusCode::kCorrupt);
+  EXPECT_NE(engine.status().message().find(".safetensors: ends at "), std::string::npos) << engine.status().message();
+  EXPECT_NE(engine.status().message().find(" bytes short"), std::string::npos) << engine.status().message();
+}
+
 TEST_F(DamagedFolderTest, MissingShards) {
   EXPECT_NE(ErrorAfter("config.json", [](nlohmann::json&) {}).find(".safetensors"), std::string::npos);
 }

@@ -54,6 +54,14 @@ class LanguageModel {
   // Absent where all experts are in one place.
   virtual std::optional<ExpertStats> expert_stats() const { return std::nullopt; }
 
+  // The memory of copies of experts on a device; absent where there is none that could change.
+  virtual std::optional<ExpertCacheMemory> expert_cache() const { return std::nullopt; }
+  // Between any two calls: gives that memory back until no more than `bytes` are left, or takes it again. After an
+  // error there is what could be had, and the sequence goes on.
+  virtual Status ResizeExpertCache(int64_t /*bytes*/) {
+    return Unsupported("this model has no cache of experts in GPU memory");
+  }
+
   // Measures a decode step that looks back on `context` tokens, fewer where the sequence cannot hold as many and the
   // steps of the measurement. The sequence is then good for Reset only. For developers.
   virtual Result<StepTimes> Profile(int64_t /*context*/) {

@@ -69,9 +69,10 @@ struct Piece {
   const TokenLogprobs* logprobs = nullptr;  // of that token, if asked for
 };
 
-// How a caller follows and ends a generation; both are called by the thread that generates and may be absent.
+// How a caller follows and ends a generation; all are called by the thread that generates and may be absent.
 struct GenerationHooks {
   std::function<bool(const Piece&)> on_piece;  // once per token, before the next is computed; false cancels
+  std::function<void()> between_steps;         // before each step, the prompt's too: nothing is under way then
   std::function<bool()> cancelled;             // asked between the blocks of a prefill and between tokens
 };
 

@@ -25,4 +25,11 @@ struct ExpertStats {
   double between_seconds = 0;               // from a step's results to the launch of the next
 };
 
+// The part of GPU memory that holds copies of experts, as planned and as it is now.
+struct ExpertCacheMemory {
+  int64_t planned_bytes = 0, bytes = 0;
+  int64_t planned_experts = 0, experts = 0;
+  int64_t chunk_bytes = 0;  // what is given back, or taken, together
+};
+
 }  // namespace qnext

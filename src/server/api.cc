@@ -70,6 +70,11 @@ std::optional<HttpResponse> Api::CheckCall(const HttpRequest& head) const {
                           .code = "invalid_api_key"});
   }
   if (match == nullptr) return std::get<HttpResponse>(matched);
+  if (match->route->loopback_only && !head.from_loopback) {
+    return ErrorResponse({.http_status = 403,
+                          .message = fmt::format("{}: only for clients on the server's machine", match->route->path),
+                          .code = "loopback_only"});
+  }
   if (!head.query.empty()) return ErrorResponse(InvalidField("", "query parameters are not supported"));
   if (match->route->method == "POST" && !IsJson(head.Header("Content-Type"))) {
     return ErrorResponse({.http_status = 415, .message = "Content-Type: must be application/json"});
@@ -137,6 +142,10 @@ std::optional<HttpResponse> Api::Answer(const Call& call) {
       return Health();
     case Endpoint::kMetrics:
       return Metrics(call);
+    case Endpoint::kVram:
+      return Vram(call);
+    case Endpoint::kSetVram:
+      return SetVram(call);
   }
   return ErrorResponse({.http_status = 500, .message = "unreachable endpoint"});
 }

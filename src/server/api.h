@@ -55,6 +55,8 @@ class Api final : public HttpHandler {
   HttpResponse Tokenize(const Call& call) const;
   HttpResponse Detokenize(const Call& call) const;
   HttpResponse ApplyTemplate(const Call& call) const;
+  HttpResponse Vram(const Call& call) const;  // api_admin.cc, as the next
+  std::optional<HttpResponse> SetVram(const Call& call);
   HttpResponse Health() const;
   HttpResponse Metrics(const Call& call) const;
 

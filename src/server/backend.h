@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -97,6 +98,13 @@ struct MemoryUse {
   int64_t gpu_total = 0;
 };
 
+// The part of GPU memory that holds copies of experts.
+struct ExpertCacheState {
+  int64_t bytes = 0, planned_bytes = 0;
+  int64_t experts = 0, planned_experts = 0;
+  int64_t chunk_bytes = 0;  // it grows and shrinks by these
+};
+
 struct BackendHealth {
   Status status{};  // not OK: unhealthy, with the reason
   bool gpu_available = false;
@@ -137,6 +145,16 @@ class Backend {
   // Blocks until done. Calls `on_event` for every token, and without tokens at least every 100 ms or so while a long
   // prompt is read. kCancelled after on_event returned false; any other error is the request's end, not the server's.
   virtual Result<GenerateResult> Generate(const GenerateRequest& request, GenerationCallback on_event) = 0;
+
+  // Absent where no such memory can change.
+  virtual std::optional<ExpertCacheState> ExpertCache() const { return std::nullopt; }
+  // Asks for a cache of at most `bytes` and returns at once. `done` is called once, by Generate between two of its
+  // steps or by ServeRequests, whichever comes first.
+  virtual void RequestExpertCache(int64_t /*bytes*/, std::function<void(const Status&)> done) {
+    done(Unsupported("no expert cache"));
+  }
+  // Does what has been requested. Called as Generate is, instead of it.
+  virtual void ServeRequests() {}
 
   virtual BackendHealth Health() const = 0;
   virtual MemoryUse Memory() const = 0;

@@ -98,6 +98,24 @@ std::vector<BackendMetric> FakeBackend::Metrics() const {
            .value = 12}};
 }
 
+void FakeBackend::RequestExpertCache(int64_t bytes, std::function<void(const Status&)> done) {
+  const std::lock_guard lock(cache_mutex);
+  cache_requests_.push_back({bytes, std::move(done)});
+}
+
+void FakeBackend::ServeRequests() {
+  std::vector<CacheRequest> requests;
+  {
+    const std::lock_guard lock(cache_mutex);
+    requests.swap(cache_requests_);
+    for (const CacheRequest& request : requests) {
+      if (cache_failure.ok())
+        expert_cache->bytes = request.bytes / expert_cache->chunk_bytes * expert_cache->chunk_bytes;
+    }
+  }
+  for (const CacheRequest& request : requests) request.done(cache_failure);
+}
+
 Result<GenerateResult> FakeBackend::Generate(const GenerateRequest& request, GenerationCallback on_event) {
   {
     const std::lock_guard lock(mutex_);
@@ -138,6 +156,7 @@ Result<GenerateResult> FakeBackend::Answer(const GenerateRequest& request, Gener
   size_t sent = 0;
   for (int64_t i = 0; i < request.max_tokens; ++i) {
     if (!failure.ok() && i >= fail_after) return failure;
+    ServeRequests();
     std::this_thread::sleep_for(token_time);
     const bool at_end = static_cast<size_t>(i) % (answer.size() + 1) == answer.size();
     if (at_end && !request.ignore_eos) {

@@ -5,7 +5,9 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -34,6 +36,9 @@ class FakeBackend final : public Backend {
   bool throws = false;
   BackendHealth health{.gpu_available = true};
   ModelInfo info;
+  std::optional<ExpertCacheState> expert_cache;  // read and written with cache_mutex held
+  Status cache_failure;                          // of requests for memory, which then change nothing
+  mutable std::mutex cache_mutex;
 
   // What happened.
   std::atomic<int64_t> tokens_generated{0};
@@ -48,6 +53,12 @@ class FakeBackend final : public Backend {
   std::string TokenBytes(int32_t id) const override;
   Result<std::string> ApplyTemplate(const nlohmann::ordered_json& variables) const override;
   Result<GenerateResult> Generate(const GenerateRequest& request, GenerationCallback on_event) override;
+  std::optional<ExpertCacheState> ExpertCache() const override {
+    const std::lock_guard lock(cache_mutex);
+    return expert_cache;
+  }
+  void RequestExpertCache(int64_t bytes, std::function<void(const Status&)> done) override;
+  void ServeRequests() override;
   BackendHealth Health() const override { return health; }
   MemoryUse Memory() const override { return {.gpu_used = int64_t{1} << 30, .gpu_total = int64_t{16} << 30}; }
   std::vector<BackendMetric> Metrics() const override;
@@ -58,6 +69,11 @@ class FakeBackend final : public Backend {
 
   mutable std::mutex mutex_;
   std::vector<GenerateRequest> requests_;  // guarded by mutex_
+  struct CacheRequest {
+    int64_t bytes;
+    std::function<void(const Status&)> done;
+  };
+  std::vector<CacheRequest> cache_requests_;  // guarded by cache_mutex
 };
 
 }  // namespace qnext::server

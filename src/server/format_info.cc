@@ -48,6 +48,14 @@ std::string FormatModels(const ModelInfo& model) {
 
 std::string FormatModel(const ModelInfo& model) { return ToText(ModelJson(model)); }
 
+std::string FormatExpertCache(const ExpertCacheState& state) {
+  return ToText({{"expert_cache_bytes", state.bytes},
+                 {"planned_bytes", state.planned_bytes},
+                 {"experts", state.experts},
+                 {"planned_experts", state.planned_experts},
+                 {"chunk_bytes", state.chunk_bytes}});
+}
+
 std::string FormatTokens(std::span<const int32_t> tokens, const std::optional<std::vector<std::string>>& pieces) {
   Json list = Json::array();
   for (size_t i = 0; i < tokens.size(); ++i) {

@@ -21,6 +21,9 @@ std::string FormatTokens(std::span<const int32_t> tokens, const std::optional<st
 std::string FormatContent(const std::string& content);  // {"content"}
 std::string FormatPrompt(const std::string& prompt);    // {"prompt"}
 
+// {"expert_cache_bytes", "planned_bytes", "experts", "planned_experts", "chunk_bytes"}
+std::string FormatExpertCache(const ExpertCacheState& state);
+
 struct HealthReport {
   enum class State { kOk, kLoading, kUnhealthy, kShuttingDown };
   State state = State::kLoading;

@@ -129,6 +129,11 @@ HttpRequest HttpConnection::TakeHead() {
   for (const auto& field : message) {
     request.headers.push_back({std::string(field.name_string()), std::string(field.value())});
   }
+  ErrorCode gone;  // then there is no address, and nobody to answer
+  const asio::ip::address peer = socket_.remote_endpoint(gone).address();
+  request.from_loopback =
+      !gone && (peer.is_loopback() || (peer.is_v6() && peer.to_v6().is_v4_mapped() &&
+                                       asio::ip::make_address_v4(asio::ip::v4_mapped, peer.to_v6()).is_loopback()));
   return request;
 }
 

@@ -21,6 +21,7 @@ struct HttpRequest {
   std::string query{};   // after '?', without it
   std::vector<HttpHeader> headers{};
   std::string body{};
+  bool from_loopback = false;  // the client is on this machine, as far as its address says
 
   // The first header of that name, whatever its case; empty if there is none.
   std::string_view Header(std::string_view name) const;

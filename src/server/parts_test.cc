@@ -29,6 +29,8 @@ TEST(Routes, FindsEndpointsByMethodAndPath) {
   EXPECT_EQ(endpoint("POST", "/v1/chat/completions"), Endpoint::kChatCompletions);
   EXPECT_EQ(endpoint("GET", "/v1/models"), Endpoint::kModels);
   EXPECT_EQ(endpoint("HEAD", "/health"), Endpoint::kHealth);
+  EXPECT_EQ(endpoint("HEAD", "/admin/vram"), Endpoint::kVram);
+  EXPECT_EQ(endpoint("POST", "/admin/vram"), Endpoint::kSetVram);
   const auto match = std::get<RouteMatch>(MatchRoute("GET", "/v1/models/Qwen/Qwen3%2dNext"));
   EXPECT_EQ(match.route->endpoint, Endpoint::kModel);
   EXPECT_EQ(match.argument, "Qwen/Qwen3-Next");
@@ -47,6 +49,7 @@ TEST(Routes, AnswersWhatHasNone) {
   EXPECT_EQ(wrong.status, 405);
   EXPECT_EQ(wrong.headers.at(0).value, "POST, OPTIONS");
   EXPECT_EQ(response("BREW", "/health").status, 405);
+  EXPECT_EQ(response("PUT", "/admin/vram").headers.at(0).value, "GET, HEAD, POST, OPTIONS");
   const HttpResponse options = response("OPTIONS", "/health");
   EXPECT_EQ(options.status, 204);
   EXPECT_EQ(options.headers.at(0).value, "GET, HEAD, OPTIONS");

@@ -61,4 +61,12 @@ ApiResult<DetokenizeRequest> ParseDetokenizeRequest(std::string_view body) {
   });
 }
 
+ApiResult<int64_t> ParseVramRequest(std::string_view body, int64_t planned_bytes) {
+  return ParseFields<int64_t>(body, [&](FieldReader& fields, FirstError&, int64_t& out) {
+    const auto bytes = fields.Integer("expert_cache_bytes", 0, planned_bytes);
+    if (!bytes) fields.Fail("expert_cache_bytes", "is required");
+    out = bytes.value_or(0);
+  });
+}
+
 }  // namespace qnext::server

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kModelPrefix = "/v1/models/";
 
-constexpr std::array<Route, 10> kRoutes{{
+constexpr std::array<Route, 12> kRoutes{{
     {Endpoint::kChatCompletions, "POST", "/v1/chat/completions", true, true},
     {Endpoint::kCompletions, "POST", "/v1/completions", true, true},
     {Endpoint::kInference, "POST", "/inference", true, true},
@@ -24,8 +24,25 @@ constexpr std::array<Route, 10> kRoutes{{
     {Endpoint::kModel, "GET", "/v1/models/{id}", true, true},
     {Endpoint::kHealth, "GET", "/health", false, false},
     {Endpoint::kMetrics, "GET", "/metrics", false, true},
+    {Endpoint::kVram, "GET", "/admin/vram", true, true, /*loopback_only=*/true},
+    {Endpoint::kSetVram, "POST", "/admin/vram", true, true, /*loopback_only=*/true},
 }};
 
+// HEAD is answered as GET is.
+bool Takes(const Route& route, std::string_view method) {
+  return method == route.method || (method == "HEAD" && route.method == "GET");
+}
+
+// The methods of a path.
+std::string Allow(std::string_view path) {
+  std::string allow;
+  for (const Route& route : kRoutes) {
+    if (route.path == path) allow += route.method == "GET" ? "GET, HEAD, " : "POST, ";
+  }
+  return allow + "OPTIONS";
+}
+
+// The first of the path; a path that takes two methods has two.
 const Route* FindPath(std::string_view path) {
   for (const Route& route : kRoutes) {
     const bool is_model = route.endpoint == Endpoint::kModel;
@@ -62,9 +79,12 @@ HttpResponse NoSuchEndpoint(std::string_view path) {
 std::variant<RouteMatch, HttpResponse> MatchRoute(std::string_view method, std::string_view path) {
   const Route* route = FindPath(path);
   if (route == nullptr) return NoSuchEndpoint(path);
-  const std::string allow = route->method == "GET" ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
+  const std::string allow = Allow(route->path);
+  for (const Route& other : kRoutes) {
+    if (other.path == route->path && Takes(other, method)) route = &other;
+  }
   if (method == "OPTIONS") return HttpResponse{.status = 204, .content_type = "", .headers = {{"Allow", allow}}};
-  if (method != route->method && !(method == "HEAD" && route->method == "GET")) {
+  if (!Takes(*route, method)) {
     HttpResponse response = ErrorResponse({.http_status = 405,
                                            .message = fmt::format("{}: use {}", route->path, route->method),
                                            .code = "method_not_allowed"});

@@ -20,14 +20,17 @@ enum class Endpoint {
   kModel,  // one of them
   kHealth,
   kMetrics,
+  kVram,
+  kSetVram,
 };
 
 struct Route {
   Endpoint endpoint;
-  std::string_view method;  // "GET" or "POST"; GET answers HEAD as well
-  std::string_view path;    // also the name of the endpoint in the metrics
-  bool needs_model;         // 503 until it has been loaded
-  bool needs_key;           // 401 without one, if the server has keys
+  std::string_view method;     // "GET" or "POST"; GET answers HEAD as well
+  std::string_view path;       // also the name of the endpoint in the metrics
+  bool needs_model;            // 503 until it has been loaded
+  bool needs_key;              // 401 without one, if the server has keys
+  bool loopback_only = false;  // 403 for clients of other machines
 };
 
 struct RouteMatch {

@@ -28,15 +28,18 @@ Result<PinnedRange> PinnedRange::Pin(std::byte* data, int64_t bytes) {
                                                cudaHostRegisterMapped | cudaHostRegisterPortable);
     if (error == cudaErrorMemoryAllocation || error == cudaErrorNotSupported || error == cudaErrorNotPermitted) {
       cudaGetLastError();
-      PinnedRange none;
-      std::swap(none.pinned_, range.pinned_);  // what was pinned goes back
-      none.data_ = data;
-      range.pinned_ = 0;
-      return range;
+      return Refused(data, bytes);  // what was pinned goes back
     }
     QNEXT_RETURN_IF_ERROR(ToStatus(error, "pinning the routed experts"));
     range.pinned_ += piece;
   }
+  return range;
+}
+
+PinnedRange PinnedRange::Refused(std::byte* data, int64_t bytes) {
+  PinnedRange range;
+  range.data_ = data;
+  range.bytes_ = bytes;
   return range;
 }
 

@@ -28,6 +28,9 @@ class PinnedRange {
   // not an error, for copies work anyway. The pages must have been written before, or they are written now.
   static Result<PinnedRange> Pin(std::byte* data, int64_t bytes);
 
+  // What Pin gives where the system refuses.
+  static PinnedRange Refused(std::byte* data, int64_t bytes);
+
   // Into GPU memory, in order with the stream. Of memory that is not pinned the driver makes a copy first, in this
   // call.
   Status CopyToGpu(std::byte* to, const std::byte* from, int64_t bytes, CUstream_st* stream) const;

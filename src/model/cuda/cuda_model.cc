@@ -100,14 +100,14 @@ const ExpertStats* CudaModel::expert_stats() const {
   return impl_->hybrid != nullptr ? &impl_->hybrid->stats() : nullptr;
 }
 
-ExpertCacheMemory CudaModel::expert_cache() const {
-  if (impl_->hybrid == nullptr) return {};
+std::optional<ExpertCacheMemory> CudaModel::expert_cache() const {
+  if (impl_->hybrid == nullptr) return std::nullopt;
   const GpuWeightPlan& plan = impl_->context.plan;
-  return {.planned_bytes = plan.geometry().BytesFor(plan.cache_slots()),
-          .bytes = impl_->hybrid->cache_bytes(),
-          .planned_experts = plan.cache_slots(),
-          .experts = impl_->hybrid->cache().slots().mapped_slots(),
-          .chunk_bytes = plan.geometry().chunk_bytes()};
+  return ExpertCacheMemory{.planned_bytes = plan.geometry().BytesFor(plan.cache_slots()),
+                           .bytes = impl_->hybrid->cache_bytes(),
+                           .planned_experts = plan.cache_slots(),
+                           .experts = impl_->hybrid->cache().slots().mapped_slots(),
+                           .chunk_bytes = plan.geometry().chunk_bytes()};
 }
 
 Status CudaModel::ResizeExpertCache(int64_t bytes) {
@@ -118,7 +118,7 @@ Status CudaModel::ResizeExpertCache(int64_t bytes) {
 std::vector<std::string> CudaModel::warnings() const {
   std::vector<std::string> warnings;
   if (impl_->hybrid == nullptr) return warnings;
-  if (const ExpertCacheMemory cache = expert_cache(); cache.bytes < cache.planned_bytes) {
+  if (const ExpertCacheMemory cache = *expert_cache(); cache.bytes < cache.planned_bytes) {
     warnings.push_back(
         fmt::format("GPU memory is short: the expert cache was planned with {} ({} experts) and has got {} ({}); "
                     "/admin/vram takes more once it is free",
@@ -256,6 +256,7 @@ Status CudaModel::Impl::LoadAll(const TensorSource& source, ThreadPool& pool,
                                                       .pool = &pool,
                                                       .rows = options.slots,
                                                       .fixed_fetch = options.fixed_fetch,
+                                                      .pin = options.pin_experts,
                                                       .promotions = options.promotions,
                                                       .wait_limit = options.wait_limit,
                                                       .before_serving = options.before_serving},

@@ -61,7 +61,8 @@ struct CudaModelOptions {
   std::optional<int64_t> ram_bytes;  // a hard bound on what is kept in RAM for experts; absent: what the system has
   // Of the cache: what can be given back at a time is no less. Small models in tests have smaller chunks.
   int64_t least_chunk_bytes = SlotGeometry::kLeastChunk;
-  bool graphs = true;  // false: decode steps launch kernel by kernel (for tests and tables of kernels)
+  bool pin_experts = true;  // false: as where the system refuses to pin them (for tests of faults)
+  bool graphs = true;       // false: decode steps launch kernel by kernel (for tests and tables of kernels)
 };
 
 // What Load takes of GPU and pinned memory, row by row, and whether the embedding is among the former.
@@ -74,13 +75,6 @@ struct CudaMemoryPlan {
 
   int64_t vram_bytes() const;
   int64_t host_bytes() const;
-};
-
-// The part of GPU memory that holds copies of experts, as planned and as it is now.
-struct ExpertCacheMemory {
-  int64_t planned_bytes = 0, bytes = 0;
-  int64_t planned_experts = 0, experts = 0;
-  int64_t chunk_bytes = 0;  // what is given back, or taken, together
 };
 
 // How the next tokens of a slot are chosen.
@@ -118,8 +112,8 @@ class CudaModel {
   // Things to warn of: memory that could not be pinned or had no huge pages.
   std::vector<std::string> warnings() const;
 
-  // Null-like (planned_experts 0) where all experts are in GPU memory.
-  ExpertCacheMemory expert_cache() const;
+  // Absent where all experts are in GPU memory.
+  std::optional<ExpertCacheMemory> expert_cache() const;
   // Gives memory of the expert cache back until no more than `bytes` are left, or takes it again, in whole chunks and
   // never beyond the plan; between any two calls. What was captured stays valid. kResourceExhausted where the GPU does
   // not have what is wanted: then there is what could be had. kUnsupported where all experts are in GPU memory.

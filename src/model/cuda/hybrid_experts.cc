@@ -88,7 +88,8 @@ Result<std::unique_ptr<HybridExperts>> HybridExperts::Make(const GpuInfo& gpu, c
   QNEXT_CHECK(options.kernels != nullptr && options.pool != nullptr, "somebody computes the CPU's experts");
   std::unique_ptr<HybridExperts> made(
       new HybridExperts(config, plan, options, weights, places, mail, std::move(store), slots, stream));
-  QNEXT_ASSIGN_OR_RETURN(made->pinned_, PinnedRange::Pin(made->store_.data(), made->store_.bytes()));
+  QNEXT_ASSIGN_OR_RETURN(made->pinned_, options.pin ? PinnedRange::Pin(made->store_.data(), made->store_.bytes())
+                                                    : PinnedRange::Refused(made->store_.data(), made->store_.bytes()));
   QNEXT_ASSIGN_OR_RETURN(made->uploads_, UploadThread::Make(gpu, made->pinned_, plan.slot_stride(), options.pool));
   // An empty map; the first step brings the rest.
   const auto map_bytes = static_cast<size_t>(plan.layers() * plan.num_experts()) * sizeof(int32_t);

@@ -33,6 +33,7 @@ struct HybridOptions {
   int64_t rows = 1;                  // the most of a step
   // Experts of each layer that a step may fetch, always; absent: what has been measured decides.
   std::optional<int64_t> fixed_fetch;
+  bool pin = true;                                                 // false: as where the system refuses to
   bool promotions = true;                                          // false: what is cached stays
   std::chrono::nanoseconds wait_limit = std::chrono::seconds(10);  // of the GPU, for the CPU's part of a layer
   std::function<void(int64_t layer)> before_serving;               // for tests of faults

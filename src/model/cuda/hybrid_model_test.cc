@@ -136,6 +136,20 @@ TEST_F(HybridModelTest, TheGpuDoesNotWaitForEver) {
   }
 }
 
+TEST_F(HybridModelTest, ExpertsThatTheSystemDoesNotPinAreCopiedByTheDriverAndItSaysSo) {
+  OnGpu gpu = Tiny({.cached_experts = AllExperts() / 4, .pin_experts = false});
+  const std::vector<std::string> warnings = gpu.model->warnings();
+  EXPECT_TRUE(std::ranges::any_of(warnings, [](const std::string& warning) {
+    return warning.find("does not let the routed experts be pinned") != std::string::npos;
+  }));
+  ExpectAgrees(gpu, 1);
+  ExpectAgrees(gpu, 1000);
+  const ExpertStats& stats = *gpu.model->expert_stats();
+  EXPECT_EQ(stats.fetched, 0);
+  EXPECT_GT(stats.hits, 0);
+  EXPECT_GT(stats.promoted, 0);
+}
+
 TEST_F(HybridModelTest, RamThatIsNotThereIsRefusedBeforeLoading) {
   const Checkpoint checkpoint = Checkpoint::Open(kTiny).value();
   ThreadPool pool(2);
