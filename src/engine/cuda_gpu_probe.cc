@@ -127,21 +127,26 @@ class GpuProbeRun {
     for (int64_t i = 0; i < experts; ++i) order[i] = static_cast<int32_t>(i);
     std::shuffle(order, order + experts, std::mt19937(1));
     for (int64_t i = 0; i < kFetched; ++i) order[experts + i] = order[i % experts];  // a list may run over the end
+    // Every thread reads them: from mapped memory that would be what is measured.
+    QNEXT_ASSIGN_OR_RETURN(const DeviceBuffer device_lists, DeviceBuffer::Allocate(lists.bytes(), "measuring fetches"));
+    auto* device_count = reinterpret_cast<int32_t*>(device_lists.data());
+    QNEXT_RETURN_IF_ERROR(cuda::LaunchCopyWords(count, device_count, lists.bytes() / 4, stream_.get()));
     int64_t next = 0;
-    QNEXT_ASSIGN_OR_RETURN(std::vector<double> times, cuda::TimeRuns(stream_.get(), options_.repeats, [&] {
-                             for (int64_t i = 0; i < kFetches; ++i, next = (next + kFetched) % experts) {
-                               QNEXT_RETURN_IF_ERROR(cuda::LaunchFetchExperts({.source = memory_.data(),
-                                                                               .target = target.data(),
-                                                                               .stride = kProbeExpertBytes,
-                                                                               .bytes = kProbeExpertBytes,
-                                                                               .count = count,
-                                                                               .experts = order + next,
-                                                                               .slots = slots,
-                                                                               .blocks = kFetchBlocks},
-                                                                              stream_.get()));
-                             }
-                             return Status();
-                           }));
+    QNEXT_ASSIGN_OR_RETURN(
+        std::vector<double> times, cuda::TimeRuns(stream_.get(), options_.repeats, [&] {
+          for (int64_t i = 0; i < kFetches; ++i, next = (next + kFetched) % experts) {
+            QNEXT_RETURN_IF_ERROR(cuda::LaunchFetchExperts({.source = memory_.data(),
+                                                            .target = target.data(),
+                                                            .stride = kProbeExpertBytes,
+                                                            .bytes = kProbeExpertBytes,
+                                                            .count = device_count,
+                                                            .experts = device_count + (order - count) + next,
+                                                            .slots = device_count + (slots - count),
+                                                            .blocks = kFetchBlocks},
+                                                           stream_.get()));
+          }
+          return Status();
+        }));
     for (double& time : times) time = static_cast<double>(kFetches * kFetched * kProbeExpertBytes) / (time * 1e-6);
     out_.links.push_back({.way = "gather", .bytes = kProbeExpertBytes, .rate = std::move(times)});
     return Status();

@@ -1,4 +1,6 @@
 // The launches of a hybrid decode step: slot map, fetches, and the wait for the CPU.
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/range.h"
 #include "kernels/cuda/clock.cuh"
@@ -25,6 +27,13 @@ __global__ void __launch_bounds__(kBeginThreads) BeginStep(BeginHybridStepArgs a
   }
   for (int64_t i = thread; i < args.layers; i += kBeginThreads) {
     args.device_fetch_quotas[i] = static_cast<const volatile int32_t*>(args.fetch_quotas)[i];
+  }
+}
+
+__global__ void __launch_bounds__(kBeginThreads) CopyWords(const int32_t* from, int32_t* to, int64_t words) {
+  const int64_t threads = static_cast<int64_t>(gridDim.x) * kBeginThreads;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kBeginThreads + threadIdx.x; i < words; i += threads) {
+    to[i] = static_cast<const volatile int32_t*>(from)[i];
   }
 }
 
@@ -103,6 +112,15 @@ __global__ void __launch_bounds__(kAwaitThreads) AwaitCpu(AwaitCpuArgs args) {
 
 Status LaunchBeginHybridStep(const BeginHybridStepArgs& args, Stream stream) {
   return LaunchKernel("begin_hybrid_step", BeginStep, {.threads_x = kBeginThreads}, stream, args);
+}
+
+Status LaunchCopyWords(const int32_t* from, int32_t* to, int64_t words, Stream stream) {
+  if (words < 0) return InvalidArgument("copy_words: fewer than none");
+  if (words == 0) return Status();
+  constexpr int64_t kMostBlocks = 32;
+  const int64_t blocks = std::min(kMostBlocks, CeilDiv(words, int64_t{kBeginThreads}));
+  return LaunchKernel("copy_words", CopyWords, {.blocks_x = blocks, .threads_x = kBeginThreads}, stream, from, to,
+                      words);
 }
 
 Status LaunchFetchExperts(const FetchExpertsArgs& args, Stream stream) {

@@ -19,8 +19,12 @@ struct BeginHybridStepArgs {
 };
 Status LaunchBeginHybridStep(const BeginHybridStepArgs& args, Stream stream);
 
+// Copies words from mapped memory to the device, by a kernel: a copy of the driver's would queue behind the experts
+// that cross the link.
+Status LaunchCopyWords(const int32_t* from, int32_t* to, int64_t words, Stream stream);
+
 // Copies experts from RAM into slots: the i-th of `count` from source + experts[i] * stride to target + slots[i] *
-// stride. Lists are device or mapped memory, read when the kernel runs. `blocks`: how many blocks share the work.
+// stride. Lists are device memory, which every thread reads. `blocks`: how many blocks share the work.
 struct FetchExpertsArgs {
   const std::byte* source;  // pinned host memory, mapped; 16-byte aligned
   std::byte* target;        // device memory

@@ -2,6 +2,7 @@
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 #include <random>
@@ -10,6 +11,8 @@
 #include "hw/cuda/buffers.h"
 #include "hw/cuda/handles.h"
 #include "hw/cuda/wait.h"
+#include "kernels/cuda/cuda_test_util.h"
+#include "kernels/cuda/hybrid.h"
 #include "kernels/cuda/step.h"
 #include "kernels/kernels.h"
 
@@ -31,6 +34,49 @@ class StepKernels : public GpuTest {
   }
   std::vector<PinnedBuffer> buffers_;
 };
+
+using cuda_test::DeviceArray;
+
+TEST_F(StepKernels, WordsAndExpertsCrossTheLink) {
+  const OwnedStream stream = MakeStream().value();
+  for (const int64_t words : {1, 255, 256, 513, 100000}) {
+    std::vector<int32_t> values(static_cast<size_t>(words));
+    std::iota(values.begin(), values.end(), -5);
+    DeviceArray<int32_t> to(words);  // guarded on both sides
+    Run(LaunchCopyWords(Shared(values), to.get(), words, stream.get()), stream);
+    EXPECT_EQ(to.Download(), values);
+    EXPECT_TRUE(to.GuardsIntact());
+  }
+  EXPECT_TRUE(LaunchCopyWords(nullptr, nullptr, 0, stream.get()).ok());
+  EXPECT_EQ(LaunchCopyWords(nullptr, nullptr, -1, stream.get()).code(), StatusCode::kInvalidArgument);
+
+  // Five experts of a ragged number of 16-byte words; three of them into three of four slots.
+  constexpr int64_t kStride = 16 * 40000, kBytes = 16 * 39999, kExperts = 5, kSlots = 4;
+  std::vector<int32_t> source(kExperts * kStride / 4);
+  std::iota(source.begin(), source.end(), 0);
+  const std::vector<int32_t> before(kSlots * kStride / 4, -1), experts = {4, 0, 2}, slots = {1, 3, 0};
+  for (const int32_t count : {0, 1, 3}) {
+    for (const int64_t blocks : {1, 32}) {
+      DeviceArray<int32_t> target(before), device_experts(experts), device_slots(slots);
+      DeviceArray<int32_t> device_count(std::vector<int32_t>{count});
+      Run(LaunchFetchExperts({.source = reinterpret_cast<const std::byte*>(Shared(source)),
+                              .target = reinterpret_cast<std::byte*>(target.get()),
+                              .stride = kStride,
+                              .bytes = kBytes,
+                              .count = device_count.get(),
+                              .experts = device_experts.get(),
+                              .slots = device_slots.get(),
+                              .blocks = blocks},
+                             stream.get()),
+          stream);
+      std::vector<int32_t> expected = before;
+      for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
+        std::copy_n(source.begin() + experts[i] * kStride / 4, kBytes / 4, expected.begin() + slots[i] * kStride / 4);
+      }
+      EXPECT_TRUE(target.Download() == expected) << count << " experts, " << blocks << " blocks";
+    }
+  }
+}
 
 TEST_F(StepKernels, ListedExpertsFollowLayerAndPositionAndWrapAround) {
   constexpr int64_t kLayers = 5, kPositions = 7, kTop = 3;

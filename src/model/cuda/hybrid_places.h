@@ -2,6 +2,7 @@
 // memory that both sides see.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "base/arena.h"
@@ -17,8 +18,11 @@ constexpr int64_t kMostFetchSlots = 8;
 // Changes of the slot map that a step brings along; more are copied as a whole map before it.
 constexpr int64_t kMostSlotChanges = 4096;
 // Experts that stream into VRAM together while a prompt runs, and how many such chunks there are: as many as arrive
-// while a mixer works.
-constexpr int64_t kStreamChunk = 16, kStreamChunks = 12;
+// while a mixer works, and no more than two layers need.
+constexpr int64_t kStreamChunk = 16, kMostStreamChunks = 12;
+inline int64_t StreamSlots(int64_t experts) {
+  return kStreamChunk * std::min(kMostStreamChunks, 2 * CeilDiv(experts, kStreamChunk));
+}
 
 // In GPU memory. L MoE layers, E experts. Pointers are null while the arena counts.
 struct HybridPlaces {

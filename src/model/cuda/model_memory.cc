@@ -143,7 +143,8 @@ Result<CudaMemoryPlan> PlanMemory(const ModelConfig& config, const CudaModelOpti
   }
   const EmbeddingPlace embedding = config.tie_word_embeddings ? EmbeddingPlace::kVram : EmbeddingPlace::kHostMemory;
   const int64_t experts = weights.layers() * weights.num_experts();
-  GpuWeightPlan::Slots slots = {.cache = options.cached_experts.value_or(0), .stream = kStreamChunk * kStreamChunks};
+  GpuWeightPlan::Slots slots = {.cache = options.cached_experts.value_or(0),
+                                .stream = StreamSlots(weights.num_experts())};
   slots.cache = std::min(slots.cache, experts);
   const SlotGeometry geometry = SlotGeometry::For(weights.slot_stride(), options.least_chunk_bytes);
   weights.UseCache(slots, geometry);

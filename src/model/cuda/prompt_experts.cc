@@ -6,6 +6,7 @@
 
 #include "hw/cuda/cuda_status.h"
 #include "hw/cuda/wait.h"
+#include "kernels/cuda/hybrid.h"
 #include "model/cuda/gpu_context.h"
 
 namespace qnext::cuda {
@@ -27,6 +28,7 @@ Result<std::unique_ptr<PromptExperts>> PromptExperts::Make(const GpuWeightPlan& 
                                                            HybridExperts& experts, CUstream_st* stream) {
   std::unique_ptr<PromptExperts> made(new PromptExperts(plan, weights, places, mail, experts, stream));
   QNEXT_ASSIGN_OR_RETURN(made->copy_stream_, MakeStream());
+  made->chunks_.resize(static_cast<size_t>(plan.stream_slots() / kStreamChunk));
   for (Chunk& chunk : made->chunks_) {
     QNEXT_ASSIGN_OR_RETURN(chunk.copied, MakeEvent(EventKind::kOrder));
     QNEXT_ASSIGN_OR_RETURN(chunk.computed, MakeEvent(EventKind::kOrder));
@@ -43,18 +45,39 @@ int32_t* PromptExperts::PartSlots(int64_t layer, int64_t part) const {
   return mail_.part_slots + (layer * HybridPlaces::Parts(experts) + part) * (experts + 1);
 }
 
-Result<const int32_t*> PromptExperts::Upload(int64_t layer, int64_t part) const {
-  const int32_t* from = PartSlots(layer, part);
-  int32_t* to = places_.part_slots + (from - mail_.part_slots);
-  QNEXT_RETURN_IF_ERROR(ToStatus(
-      cudaMemcpyAsync(to, from, static_cast<size_t>(plan_.num_experts() + 1) * 4, cudaMemcpyHostToDevice, stream_),
-      "places of experts"));
-  return to;
+const int32_t* PromptExperts::DevicePartSlots(int64_t layer, int64_t part) const {
+  return places_.part_slots + (PartSlots(layer, part) - mail_.part_slots);
 }
 
-Status PromptExperts::StreamChunk(int64_t layer, std::span<const int32_t> experts, int32_t* slots) {
+std::span<const int32_t> PromptExperts::Missing(int64_t part) const {
+  const auto first = static_cast<size_t>((part - 1) * kStreamChunk);
+  return std::span(missing_).subspan(first, std::min<size_t>(missing_.size() - first, kStreamChunk));
+}
+
+int32_t PromptExperts::FirstSlot(int64_t chunk) const {
+  return static_cast<int32_t>(plan_.first_stream_slot() + chunk * kStreamChunk);
+}
+
+Result<int64_t> PromptExperts::PlaceParts(int64_t layer, const ExpertGroupsScratch& groups) {
+  const int64_t experts = plan_.num_experts(), chunks = static_cast<int64_t>(chunks_.size());
+  const int64_t parts = 1 + CeilDiv(static_cast<int64_t>(missing_.size()), kStreamChunk);
+  int32_t* cached = PartSlots(layer, 0);
+  for (int64_t e = 0; e < experts; ++e) cached[e] = experts_.CachedSlot(layer, e);
+  cached[experts] = groups.shared_slot >= 0 ? static_cast<int32_t>(plan_.SharedSlot(layer)) : -1;
+  for (int64_t part = 1; part < parts; ++part) {
+    int32_t* slots = PartSlots(layer, part);
+    std::fill_n(slots, experts + 1, -1);
+    int32_t slot = FirstSlot((next_chunk_ + part - 1) % chunks);
+    for (const int32_t expert : Missing(part)) slots[expert] = slot++;
+  }
+  QNEXT_RETURN_IF_ERROR(
+      LaunchCopyWords(cached, places_.part_slots + (cached - mail_.part_slots), parts * (experts + 1), stream_));
+  return parts;
+}
+
+Status PromptExperts::StreamChunk(int64_t layer, std::span<const int32_t> experts) {
   Chunk& chunk = chunks_[static_cast<size_t>(next_chunk_)];
-  const auto first = static_cast<int32_t>(plan_.first_stream_slot() + next_chunk_ * kStreamChunk);
+  const int32_t first = FirstSlot(next_chunk_);
   if (chunk.used) {
     QNEXT_RETURN_IF_ERROR(
         ToStatus(cudaStreamWaitEvent(copy_stream_.get(), chunk.computed.get(), 0), "a chunk of experts"));
@@ -66,7 +89,7 @@ Status PromptExperts::StreamChunk(int64_t layer, std::span<const int32_t> expert
     while (end < experts.size() && experts[end] == experts[end - 1] + 1) ++end;
     QNEXT_RETURN_IF_ERROR(experts_.CopyToGpu(weights_.expert_slots + (first + static_cast<int64_t>(i)) * stride, layer,
                                              experts[i], static_cast<int64_t>(end - i), copy_stream_.get()));
-    for (; i < end; ++i) slots[experts[i]] = first + static_cast<int32_t>(i);
+    i = end;
   }
   QNEXT_RETURN_IF_ERROR(ToStatus(cudaEventRecord(chunk.copied.get(), copy_stream_.get()), "a chunk of experts"));
   return ToStatus(cudaStreamWaitEvent(stream_, chunk.copied.get(), 0), "a chunk of experts");
@@ -81,32 +104,21 @@ Status PromptExperts::Run(int64_t layer, int64_t top, const ExpertsArgs& args, c
       "counts of experts"));
   const bool all_used = args.m * top >= kAllUsed * experts;
   if (!all_used) QNEXT_RETURN_IF_ERROR(Synchronize(stream_, kBlockLimit, "prefill"));
-  const auto used = [&](int64_t e) { return all_used || ends[e] > (e == 0 ? 0 : ends[e - 1]); };
-
-  int32_t* cached = PartSlots(layer, 0);
   missing_.clear();
   for (int64_t e = 0; e < experts; ++e) {
-    const int32_t slot = experts_.CachedSlot(layer, e);
-    cached[e] = slot;
-    if (slot < 0 && used(e)) missing_.push_back(static_cast<int32_t>(e));
+    const bool used = all_used || ends[e] > (e == 0 ? 0 : ends[e - 1]);
+    if (used && experts_.CachedSlot(layer, e) < 0) missing_.push_back(static_cast<int32_t>(e));
   }
-  cached[experts] = groups.shared_slot >= 0 ? static_cast<int32_t>(plan_.SharedSlot(layer)) : -1;
-  QNEXT_ASSIGN_OR_RETURN(const int32_t* slots, Upload(layer, 0));
-  QNEXT_RETURN_IF_ERROR(LaunchExpertsGroupedPart(args, groups, slots, stream_));
 
-  int64_t part = 1;
-  for (std::span<const int32_t> left = missing_; !left.empty(); ++part) {
-    const auto now = left.first(std::min<size_t>(left.size(), kStreamChunk));
-    left = left.subspan(now.size());
-    int32_t* streamed = PartSlots(layer, part);
-    std::fill_n(streamed, experts + 1, -1);
-    QNEXT_RETURN_IF_ERROR(StreamChunk(layer, now, streamed));
-    QNEXT_ASSIGN_OR_RETURN(slots, Upload(layer, part));
-    QNEXT_RETURN_IF_ERROR(LaunchExpertsGroupedPart(args, groups, slots, stream_));
+  QNEXT_ASSIGN_OR_RETURN(const int64_t parts, PlaceParts(layer, groups));
+  QNEXT_RETURN_IF_ERROR(LaunchExpertsGroupedPart(args, groups, DevicePartSlots(layer, 0), stream_));
+  for (int64_t part = 1; part < parts; ++part) {
+    QNEXT_RETURN_IF_ERROR(StreamChunk(layer, Missing(part)));
+    QNEXT_RETURN_IF_ERROR(LaunchExpertsGroupedPart(args, groups, DevicePartSlots(layer, part), stream_));
     Chunk& chunk = chunks_[static_cast<size_t>(next_chunk_)];
     QNEXT_RETURN_IF_ERROR(ToStatus(cudaEventRecord(chunk.computed.get(), stream_), "a chunk of experts"));
     chunk.used = true;
-    next_chunk_ = (next_chunk_ + 1) % kStreamChunks;
+    next_chunk_ = (next_chunk_ + 1) % static_cast<int64_t>(chunks_.size());
   }
   return LaunchExpertsCombine(args, groups, stream_);
 }

@@ -2,7 +2,6 @@
 // rest streams from RAM through a few slots, the next chunk while the last one computes.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -38,10 +37,15 @@ class PromptExperts {
   PromptExperts(const GpuWeightPlan& plan, const GpuWeightPlaces& weights, const HybridPlaces& places,
                 const HybridMail& mail, HybridExperts& experts, CUstream_st* stream);
 
-  // Where the experts of part `part` of the layer are, uploaded.
-  Result<const int32_t*> Upload(int64_t layer, int64_t part) const;
+  // [E + 1] where the experts of part `part` of the layer are: in mapped memory, and on the device.
   int32_t* PartSlots(int64_t layer, int64_t part) const;
-  Status StreamChunk(int64_t layer, std::span<const int32_t> experts, int32_t* slots);
+  const int32_t* DevicePartSlots(int64_t layer, int64_t part) const;
+  // Fills the parts of a layer, with missing_ in the chunks that come next, and uploads them; gives their number.
+  Result<int64_t> PlaceParts(int64_t layer, const ExpertGroupsScratch& groups);
+  std::span<const int32_t> Missing(int64_t part) const;
+  int32_t FirstSlot(int64_t chunk) const;
+  // The experts of a part into the next chunk; the stream waits for them.
+  Status StreamChunk(int64_t layer, std::span<const int32_t> experts);
 
   const GpuWeightPlan& plan_;
   const GpuWeightPlaces& weights_;
@@ -50,7 +54,7 @@ class PromptExperts {
   HybridExperts& experts_;
   CUstream_st* const stream_;
   OwnedStream copy_stream_;
-  std::array<Chunk, kStreamChunks> chunks_;
+  std::vector<Chunk> chunks_;  // plan_.stream_slots() / kStreamChunk
   int64_t next_chunk_ = 0;
   std::vector<int32_t> missing_;
 };
