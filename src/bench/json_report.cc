@@ -1,4 +1,5 @@
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "bench/report.h"
 
@@ -43,6 +44,18 @@ Json ToJson(const CaseResult& result) {
           {"samples", std::move(samples)}};
 }
 
+std::string_view SubjectName(Subject subject) {
+  switch (subject) {
+    case Subject::kThe80B:
+      return "80b";
+    case Subject::kAnother:
+      return "another";
+    case Subject::kUnknown:
+      break;
+  }
+  return "unknown";
+}
+
 }  // namespace
 
 std::string FormatReportJson(const Report& report) {
@@ -56,6 +69,9 @@ std::string FormatReportJson(const Report& report) {
   Json cases = Json::array();
   for (const CaseResult& result : report.result.cases) cases.push_back(ToJson(result));
   const double worst = WorstDecodeSpeed(report);
+  // Only the 80B reaches or misses the target.
+  const Json reached =
+      report.subject == Subject::kThe80B ? Json(worst >= report.target_tokens_per_second) : Json(nullptr);
   const Json json = {{"format", "qnext-report"},
                      {"format_version", 1},
                      {"benchmark", report.workload.name},
@@ -63,7 +79,8 @@ std::string FormatReportJson(const Report& report) {
                      {"verdict",
                       {{"target_tokens_per_second", report.target_tokens_per_second},
                        {"decode_tokens_per_second", worst},
-                       {"reached", worst >= report.target_tokens_per_second}}},
+                       {"reached", reached},
+                       {"model", SubjectName(report.subject)}}},
                      {"warmups", report.workload.warmups},
                      {"repetitions", report.workload.repetitions},
                      {"cut_short", report.result.cut_short},

@@ -1,9 +1,10 @@
 #include <fmt/core.h>
 
-#include <algorithm>
+#include <vector>
 
 #include "base/bytes.h"
 #include "bench/report.h"
+#include "bench/statistics.h"
 
 namespace qnext {
 namespace {
@@ -21,21 +22,21 @@ std::string Verdict(const Report& report) {
   const double worst = WorstDecodeSpeed(report);
   if (worst <= 0) return "**No decode speed was measured.**";
   const double target = report.target_tokens_per_second;
-  const double ratio = worst / target;
-  return fmt::format("**{}: {} tokens per second where {} are wanted ({:.2f} times), in the slowest case.**",
-                     worst >= target ? "The target is reached" : "The target is missed", Number(worst), Number(target),
-                     ratio);
-}
-
-// A model that fits many times into any machine proves nothing about one that barely does.
-std::string SizeCaveat(const Report& report) {
-  constexpr int64_t kSmallWeights = int64_t{4} << 30;
-  for (const MemoryFigure& figure : report.memory) {
-    if (figure.name != "weights" || figure.bytes >= kSmallWeights) continue;
-    return fmt::format("\nThese are {} of weights: the speed of a small model says nothing about the 80B.\n",
-                       FormatBytes(figure.bytes));
+  switch (report.subject) {
+    case Subject::kThe80B:
+      return fmt::format("**{}: {} tokens per second where {} are wanted ({:.2f} times), in the slowest case.**",
+                         worst >= target ? "The target is reached" : "The target is missed", Number(worst),
+                         Number(target), worst / target);
+    case Subject::kAnother:
+      return fmt::format(
+          "**{} tokens per second in the slowest case.** The target of {} tokens per second is for the 80B, and this "
+          "model is not it.",
+          Number(worst), Number(target));
+    case Subject::kUnknown:
+      break;
   }
-  return "";
+  return fmt::format("**{} tokens per second in the slowest case; {} are wanted of the 80B.**", Number(worst),
+                     Number(target));
 }
 
 std::string CaseRow(const CaseResult& result) {
@@ -58,9 +59,26 @@ double WorstDecodeSpeed(const Report& report) {
   return worst;
 }
 
+std::string BurstCaveat(const LoadResult& result) {
+  constexpr double kFarBelow = 0.25;  // of the mean; a stall of the server alone leaves the median where it was
+  for (const CaseResult& one : result.cases) {
+    std::vector<double> gaps;
+    for (const RunSample& sample : one.samples) {
+      gaps.insert(gaps.end(), sample.inter_token_seconds.begin(), sample.inter_token_seconds.end());
+    }
+    const Spread spread = SpreadOf(gaps);
+    if (spread.samples == 0 || spread.median >= kFarBelow * spread.mean) continue;
+    return fmt::format(
+        "Token times look like scheduling of the client or the network: half of them are below {} ms where the mean is "
+        "{} ms ({} prompt tokens), so several tokens arrive at once; only their mean says something about the server.",
+        Number(spread.median * 1000), Number(spread.mean * 1000), one.work.prompt_tokens);
+  }
+  return "";
+}
+
 std::string FormatReportMarkdown(const Report& report) {
-  std::string out = fmt::format("# qnext benchmark: {}\n\n{}\n{}\n{}\n\n", report.workload.name, Verdict(report),
-                                SizeCaveat(report), report.date);
+  std::string out =
+      fmt::format("# qnext benchmark: {}\n\n{}\n\n{}\n\n", report.workload.name, Verdict(report), report.date);
   for (const std::string& note : report.notes) out += note + "\n\n";
   out +=
       "| prompt tokens | output tokens | runs | decode tokens/s | prefill tokens/s | first token, ms | token, ms: "

@@ -26,6 +26,13 @@ struct MemoryFigure {
   int64_t bytes = 0;
 };
 
+// Whether the model that was measured is the one that the target is for.
+enum class Subject {
+  kUnknown,  // another program's, over HTTP
+  kThe80B,
+  kAnother,
+};
+
 struct Report {
   std::string date;  // ISO 8601 with time zone
   std::vector<FactGroup> facts;
@@ -33,15 +40,20 @@ struct Report {
   LoadResult result;
   std::vector<std::string> notes;  // what must be read together with the verdict
   std::vector<MemoryFigure> memory;
-  double target_tokens_per_second = 5;  // what the verdict holds the decode speed against
+  Subject subject = Subject::kUnknown;
+  double target_tokens_per_second = 5;  // decode speed wanted of the 80B
 };
 
 // The slowest case's median decode speed; 0 when no case has one.
 double WorstDecodeSpeed(const Report& report);
 
+// A sentence for the notes where tokens came in bursts, so that their times say how a client, a server or a network
+// schedules and not how long a token takes; empty where they did not.
+std::string BurstCaveat(const LoadResult& result);
+
 // All of it, raw samples included; the keys are stable, new ones may be added.
 std::string FormatReportJson(const Report& report);
-// The verdict first, then a table of the cases, then memory and facts.
+// The verdict first (only the 80B reaches or misses the target), then a table of the cases, then memory and facts.
 std::string FormatReportMarkdown(const Report& report);
 
 }  // namespace qnext

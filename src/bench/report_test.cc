@@ -27,6 +27,7 @@ Report TwoCases() {
   report.result.cases = {
       {.work = {.prompt_tokens = 50, .output_tokens = 3}, .samples = {Sample(8, 100, 0.5), Sample(10, 80, 0.6)}},
       {.work = {.prompt_tokens = 200, .output_tokens = 3}, .samples = {Sample(6, 100, 2), Sample(7, 90, 2.5)}}};
+  report.subject = Subject::kThe80B;
   report.memory = {{.name = "process, peak", .bytes = int64_t{3} << 30}};
   return report;
 }
@@ -41,6 +42,41 @@ TEST(ReportTest, TheVerdictIsOfTheSlowestCase) {
   report.target_tokens_per_second = 10;
   EXPECT_NE(FormatReportMarkdown(report).find("**The target is missed: 6.5 tokens per second where 10 are wanted"),
             std::string::npos);
+}
+
+TEST(ReportTest, OnlyThe80BReachesTheTarget) {
+  Report report = TwoCases();
+  report.subject = Subject::kAnother;
+  const std::string another = FormatReportMarkdown(report);
+  EXPECT_EQ(another.find("target is reached"), std::string::npos);
+  EXPECT_NE(another.find("**6.5 tokens per second in the slowest case.** The target of 5 tokens per second is for the "
+                         "80B, and this model is not it.\n\n2030"),
+            std::string::npos)
+      << another;
+  EXPECT_TRUE(nlohmann::json::parse(FormatReportJson(report))["verdict"]["reached"].is_null());
+  EXPECT_EQ(nlohmann::json::parse(FormatReportJson(report))["verdict"]["model"], "another");
+  report.subject = Subject::kUnknown;
+  const std::string unknown = FormatReportMarkdown(report);
+  EXPECT_NE(unknown.find("**6.5 tokens per second in the slowest case; 5 are wanted of the 80B.**"), std::string::npos)
+      << unknown;
+  EXPECT_TRUE(nlohmann::json::parse(FormatReportJson(report))["verdict"]["reached"].is_null());
+}
+
+TEST(ReportTest, TokensInBurstsAreToldFromStalls) {
+  LoadResult result;
+  result.cases = {{.work = {.prompt_tokens = 50, .output_tokens = 9}, .samples = {RunSample{}}}};
+  std::vector<double>& gaps = result.cases[0].samples[0].inter_token_seconds;
+  EXPECT_EQ(BurstCaveat(result), "");
+  gaps = {0.05, 0.05, 0.06, 0.05, 0.04, 0.05, 0.05, 0.05};
+  EXPECT_EQ(BurstCaveat(result), "");
+  gaps[3] = 0.8;  // one stall
+  EXPECT_EQ(BurstCaveat(result), "");
+  gaps = {0.0001, 0.0001, 0.2, 0.0001, 0.0001, 0.2, 0.0001, 0.0001};
+  const std::string caveat = BurstCaveat(result);
+  EXPECT_NE(caveat.find("half of them are below 0.1 ms where the mean is 50.1 ms (50 prompt tokens)"),
+            std::string::npos)
+      << caveat;
+  EXPECT_EQ(caveat.find('\n'), std::string::npos);
 }
 
 TEST(ReportTest, MarkdownHasARowForEachCase) {
@@ -84,6 +120,7 @@ TEST(ReportTest, JsonKeepsTheRawSamples) {
 TEST(ReportTest, NothingMeasuredIsSaid) {
   Report report;
   report.workload = QuickWorkload(1);
+  report.subject = Subject::kThe80B;
   EXPECT_NE(FormatReportMarkdown(report).find("No decode speed was measured"), std::string::npos);
   EXPECT_EQ(nlohmann::json::parse(FormatReportJson(report))["verdict"]["reached"], false);
 }

@@ -40,6 +40,13 @@ TEST(SyntheticCheckpointTest, EveryExpertsBytesAreDistinct) {
 }
 
 // What differs in its first 64 bytes differs.
+TEST(SyntheticCheckpointTest, OnlyTheWhole80BHasItsShape) {
+  for (const char* name : {"80b-a", "80b-b", "80b-a-4layers", "80b-b-4layers"}) {
+    const ModelConfig config = SyntheticConfig(FindSyntheticKind(name).value()).value();
+    EXPECT_EQ(config.IsThe80B(), !std::string_view(name).ends_with("4layers")) << name;
+  }
+}
+
 TEST(SyntheticCheckpointTest, EveryExpertOfTheWhole80BIsDistinct) {
   const ModelConfig config = SyntheticConfig(FindSyntheticKind("80b-a").value()).value();
   const SyntheticCheckpoint source(config, 1);

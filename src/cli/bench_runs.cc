@@ -151,7 +151,8 @@ Status RunModelBenchmark(const BenchOptions& options) {
       .notes = Caveats(*engine),
       .memory = {{.name = "weights", .bytes = engine->info().weight_bytes},
                  {.name = "process after loading", .bytes = loaded.resident_bytes},
-                 {.name = "process, peak (VmHWM)", .bytes = ReadProcessMemory().peak_bytes}}};
+                 {.name = "process, peak (VmHWM)", .bytes = ReadProcessMemory().peak_bytes}},
+      .subject = engine->info().is_the_80b ? Subject::kThe80B : Subject::kAnother};
   return Publish(report, folder);
 }
 
@@ -193,6 +194,7 @@ Status RunServerBenchmark(const BenchOptions& options) {
       .notes = {"Measured over HTTP: times are those at which the client saw the text, and tokens are those that "
                 "the server counted."},
       .memory = {}};
+  if (std::string caveat = BurstCaveat(report.result); !caveat.empty()) report.notes.push_back(std::move(caveat));
   // As this program names them; whether the routing is simulated as well is the server's secret.
   if (target->model().starts_with("synthetic-")) {
     report.notes.push_back("By its name the model's weights are synthetic: what it answers means nothing.");

@@ -107,8 +107,9 @@ void AnswerLikeAServer(const FakeRequest& request, const FakeConnection& connect
                       {"completion_tokens", body["max_tokens"]}};
   if (!body.contains("stream")) return connection.SendReply("200 OK", Json({{"usage", usage}}).dump());
   connection.SendStreamHead();
+  const bool in_bursts = request.head.find("Bearer bursts") != std::string::npos;
   for (int i = 0; i < 10; ++i) {
-    FakeConnection::Wait(2);
+    FakeConnection::Wait(!in_bursts ? 2 : i % 5 == 4 ? 50 : 0);
     connection.SendChunk("data: " + Json({{"choices", {{{"text", "ten tokens"}}}}}).dump() + "\n\n");
   }
   connection.SendChunk("data: " + Json({{"choices", Json::array()}, {"usage", usage}}).dump() + "\n\ndata: [DONE]\n\n");
@@ -122,6 +123,8 @@ TEST_F(BenchRunsTest, AServerIsMeasuredOverHttp) {
                                     folder_ + "/keys", "--out", folder_ + "/report"});
   ASSERT_EQ(outcome.exit_code, kExitDone) << outcome.error;
   EXPECT_NE(outcome.out.find("Measured over HTTP: "), std::string::npos);
+  EXPECT_NE(outcome.out.find("are wanted of the 80B.**"), std::string::npos) << outcome.out;
+  EXPECT_EQ(outcome.out.find("The target is"), std::string::npos);
   EXPECT_EQ(outcome.out.find("## Memory"), std::string::npos);
   const Json json = ReadJson("report/report.json");
   EXPECT_EQ(json["facts"]["server"]["model"], "paper");
@@ -133,6 +136,15 @@ TEST_F(BenchRunsTest, AServerIsMeasuredOverHttp) {
   for (const FakeRequest& request : server.requests()) {
     EXPECT_NE(request.head.find("Authorization: Bearer secret"), std::string::npos);
   }
+}
+
+TEST_F(BenchRunsTest, TokensInBurstsAreNoted) {
+  FakeHttpServer server(AnswerLikeAServer);
+  std::ofstream(folder_ + "/keys") << "bursts\n";
+  const Outcome outcome = RunQnext({"bench", "quick", "--url", server.url(), "--repetitions", "1", "--api-key-file",
+                                    folder_ + "/keys", "--out", folder_ + "/report"});
+  ASSERT_EQ(outcome.exit_code, kExitDone) << outcome.error;
+  EXPECT_NE(outcome.out.find("Token times look like scheduling of the client"), std::string::npos) << outcome.out;
 }
 
 TEST_F(BenchRunsTest, AServerThatIsNotThere) {

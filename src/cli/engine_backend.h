@@ -22,6 +22,7 @@ class EngineBackend final : public server::Backend {
 
   const server::ModelInfo& model() const override { return info_; }
   Result<std::vector<int32_t>> Tokenize(std::string_view text, bool parse_special) const override;
+  int64_t LeastTokens(std::string_view text) const override { return engine_->tokenizer().LeastTokens(text); }
   Result<std::string> Detokenize(std::span<const int32_t> ids) const override;
   std::string TokenBytes(int32_t id) const override;
   Result<std::string> ApplyTemplate(const nlohmann::ordered_json& variables) const override;

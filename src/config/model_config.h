@@ -64,6 +64,8 @@ struct ModelConfig {
     return 2 * linear_num_key_heads * linear_head_dim + linear_num_value_heads * linear_head_dim;
   }
   int64_t CountLayers(LayerKind kind) const;
+  // Whether it has the shape of the model that this program is for, Qwen3-Next-80B-A3B, whatever its weights.
+  bool IsThe80B() const { return num_layers == 48 && hidden_size == 2048 && num_experts == 512; }
 };
 
 // Parses the text of config.json (`path` only names it in errors). Every field is checked for type, range and

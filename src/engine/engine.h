@@ -39,6 +39,7 @@ std::string Describe(const SimulatedRouting& routing);
 // What reports and `stats` say about a running engine.
 struct EngineInfo {
   std::string model_name;                             // the folder's last part
+  bool is_the_80b = false;                            // by its shape; synthetic weights may have it too
   std::string synthetic;                              // the kind of generated weights; empty: a checkpoint's
   std::optional<SimulatedRouting> simulated_routing;  // absent: the routers decide
   std::string kernels;

@@ -20,6 +20,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options, const
   const SequenceLimits limits{.context = context, .vocab_end = files.tokenizer.vocab_end()};
   QNEXT_ASSIGN_OR_RETURN(LoadedLanguageModel loaded, LoadLanguageModel(options.load, files.config, limits, progress));
   EngineInfo info{.model_name = std::move(files.name),
+                  .is_the_80b = files.config.IsThe80B(),
                   .synthetic = options.load.synthetic,
                   .simulated_routing = loaded.info.simulated_routing,
                   .kernels = std::move(loaded.info.kernels),

@@ -42,7 +42,11 @@ int64_t CgroupMemoryLeft(const std::string& max, const std::string& current, con
   const int64_t limit = ParseMemoryMax(max);
   const std::optional<int64_t> used = NumberAfter(current, "");
   if (limit <= 0 || !used) return -1;
-  const int64_t cache = NumberAfter(stat, "inactive_file ").value_or(0) + NumberAfter(stat, "active_file ").value_or(0);
+  // Version 1 counts groups below this one in figures of their own names, and in what is used.
+  const auto counted = [&stat](const std::string& name) {
+    return NumberAfter(stat, "total_" + name).value_or(NumberAfter(stat, name).value_or(0));
+  };
+  const int64_t cache = counted("inactive_file ") + counted("active_file ");
   return std::max<int64_t>(0, limit - std::max<int64_t>(0, *used - cache));
 }
 
@@ -52,11 +56,8 @@ AvailableMemory GetAvailableMemory() {
     if (bytes >= 0 && bytes < least.bytes) least = {.bytes = bytes, .limit = limit};
   };
   take(ParseKilobytes(ReadSystemFile("/proc/meminfo"), "MemAvailable"), "the system");
-  const std::vector<std::string> max = ReadCgroupFiles("memory.max"), current = ReadCgroupFiles("memory.current"),
-                                 stat = ReadCgroupFiles("memory.stat");
-  // The root group has none of the first two, so that the lists run in step from the innermost group on.
-  for (size_t i = 0; i < max.size() && i < current.size(); ++i) {
-    take(CgroupMemoryLeft(max[i], current[i], i < stat.size() ? stat[i] : ""), "the control group");
+  for (const CgroupMemoryFiles& group : ReadCgroupMemory()) {
+    take(CgroupMemoryLeft(group.limit, group.used, group.stat), "the control group");
   }
   struct rlimit space = {};
   if (::getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY) {

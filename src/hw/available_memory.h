@@ -14,13 +14,13 @@ struct AvailableMemory {
 };
 
 // The least of: what the system can hand out without swapping (MemAvailable; page cache counts as free), what the
-// control groups (v2) of this process leave, what its limit of address space leaves. No limit known: the largest
+// control groups of this process leave, what its limit of address space leaves. No limit known: the largest
 // number.
 AvailableMemory GetAvailableMemory();
 
 // The value of "MemAvailable:   123 kB" or "VmSize:" in bytes; -1: no such line.
 int64_t ParseKilobytes(const std::string& text, std::string_view key);
-// What a group with this memory.max, memory.current and memory.stat has left, page cache taken as free; -1: no limit.
+// What a group with these files (CgroupMemoryFiles) has left, page cache taken as free; -1: no limit.
 int64_t CgroupMemoryLeft(const std::string& max, const std::string& current, const std::string& stat);
 
 }  // namespace qnext

@@ -16,6 +16,9 @@ TEST(AvailableMemoryTest, ReadsTheLinesOfTheKernel) {
 TEST(AvailableMemoryTest, PageCacheOfAGroupCountsAsFree) {
   EXPECT_EQ(CgroupMemoryLeft("1000\n", "700\n", "anon 300\ninactive_file 250\nactive_file 150\n"), 700);
   EXPECT_EQ(CgroupMemoryLeft("1000\n", "1700\n", ""), 0);
+  const char* v1 = "inactive_file 1\nactive_file 1\ntotal_inactive_file 250\ntotal_active_file 150\n";
+  EXPECT_EQ(CgroupMemoryLeft("1000\n", "700\n", v1), 700);
+  EXPECT_EQ(CgroupMemoryLeft("9223372036854771712\n", "700\n", v1), -1);
   EXPECT_EQ(CgroupMemoryLeft("max\n", "700\n", ""), -1);
   EXPECT_EQ(CgroupMemoryLeft("", "", ""), -1);
 }

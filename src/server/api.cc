@@ -97,6 +97,12 @@ HttpResponse Api::TransportError(int status, std::string_view message) {
   return ErrorResponse({.http_status = status, .message = std::string(message)});
 }
 
+bool Api::IsQuick(const HttpRequest& request) const {
+  const auto matched = MatchRoute(request.method, request.path);
+  const auto* match = std::get_if<RouteMatch>(&matched);
+  return match != nullptr && match->route->method == "GET";
+}
+
 void Api::Handle(HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
   const auto arrival = std::chrono::steady_clock::now();
   auto matched = MatchRoute(request.method, request.path);

@@ -28,6 +28,7 @@ class Api final : public HttpHandler {
   Api(std::vector<std::string> api_keys, JobQueue& queue, const ModelSlot& model, ServerMetrics& metrics);
 
   std::optional<HttpResponse> CheckHead(const HttpRequest& head) override;
+  bool IsQuick(const HttpRequest& request) const override;
   void Handle(HttpRequest request, std::shared_ptr<HttpExchange> exchange) override;
   HttpResponse TransportError(int status, std::string_view message) override;
 

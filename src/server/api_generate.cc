@@ -50,6 +50,9 @@ std::optional<HttpResponse> Api::ChatCompletions(const Call& call) {
     error.param = "messages";
     return ErrorResponse(error);
   }
+  if (const auto error = CheckTextFits(*text, "messages", fields.max_tokens, *call.backend)) {
+    return ErrorResponse(*error);
+  }
   auto tokens = call.backend->Tokenize(*text, /*parse_special=*/true);
   if (!tokens.ok()) return ErrorResponse(FromStatus(tokens.status()));
 
@@ -85,10 +88,10 @@ std::optional<HttpResponse> Api::Completions(const Call& call) {
     PromptWork prompt;
     prompt.request = MakeGenerateRequest(fields, seed);
     prompt.request.prompt_logprobs = score_prompt;
-    auto tokens = ReadPrompt(parsed->prompts[i], path, *call.backend);
+    const int64_t max_tokens = fields.max_tokens.value_or(kCompletionTokensDefault);
+    auto tokens = ReadPrompt(parsed->prompts[i], path, max_tokens, *call.backend);
     if (!tokens.ok()) return ErrorResponse(tokens.error());
     prompt.request.prompt = *std::move(tokens);
-    const int64_t max_tokens = fields.max_tokens.value_or(kCompletionTokensDefault);
     if (const auto error = FitContext(prompt.request, path, max_tokens, model)) return ErrorResponse(*error);
     if (parsed->echo) {
       auto echo = EchoText(parsed->prompts[i], *call.backend);
@@ -108,7 +111,7 @@ std::optional<HttpResponse> Api::Inference(const Call& call) {
   const ModelInfo& model = call.backend->model();
   auto parsed = ParseInferenceRequest(call.request.body);
   if (!parsed.ok()) return ErrorResponse(parsed.error());
-  auto tokens = ReadPrompt(parsed->prompt, "prompt", *call.backend);
+  auto tokens = ReadPrompt(parsed->prompt, "prompt", parsed->max_tokens, *call.backend);
   if (!tokens.ok()) return ErrorResponse(tokens.error());
 
   PromptWork prompt;

@@ -126,7 +126,8 @@ struct BackendMetric {
   double value = 0;
 };
 
-// Thread-safe, except that Generate is called by at most ServerOptions::concurrency threads at a time.
+// Thread-safe, except that Generate is called by at most ServerOptions::concurrency threads at a time. model, Health,
+// Memory and Metrics are called on the thread that does the I/O of all clients, so they must not wait for a generation.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -135,6 +136,8 @@ class Backend {
 
   // parse_special: added tokens in `text` become their ids instead of being spelled out.
   virtual Result<std::vector<int32_t>> Tokenize(std::string_view text, bool parse_special) const = 0;
+  // `text` has at least that many tokens, known without the time that Tokenize takes.
+  virtual int64_t LeastTokens(std::string_view /*text*/) const { return 0; }
   // Valid UTF-8, special tokens included.
   virtual Result<std::string> Detokenize(std::span<const int32_t> ids) const = 0;
   // The bytes a token stands for, special tokens spelled out; not always whole characters.

@@ -51,6 +51,8 @@ std::vector<GenerateRequest> FakeBackend::requests() const {
 }
 
 Result<std::vector<int32_t>> FakeBackend::Tokenize(std::string_view text, bool parse_special) const {
+  ++tokenize_begun;
+  for (int ms = 0; hold_tokenize && ms < 10'000; ++ms) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   std::vector<int32_t> ids;
   while (!text.empty()) {
     if (parse_special && text.starts_with(kStartText)) {
@@ -64,7 +66,12 @@ Result<std::vector<int32_t>> FakeBackend::Tokenize(std::string_view text, bool p
       text.remove_prefix(1);
     }
   }
+  ++tokenize_ended;
   return ids;
+}
+
+int64_t FakeBackend::LeastTokens(std::string_view text) const {
+  return static_cast<int64_t>((text.size() + kStartText.size() - 1) / kStartText.size());
 }
 
 std::string FakeBackend::TokenBytes(int32_t id) const {

@@ -34,6 +34,7 @@ class FakeBackend final : public Backend {
   Status failure;                            // returned after `fail_after` tokens if not OK
   int64_t fail_after = 0;
   bool throws = false;
+  std::atomic<bool> hold_tokenize{false};  // Tokenize waits while it is set, 10 s at most
   BackendHealth health{.gpu_available = true};
   ModelInfo info;
   std::optional<ExpertCacheState> expert_cache;  // read and written with cache_mutex held
@@ -45,10 +46,13 @@ class FakeBackend final : public Backend {
   std::atomic<int64_t> generations_begun{0};
   std::atomic<int64_t> generations_ended{0};
   std::atomic<std::thread::id> generated_on{};
+  mutable std::atomic<int64_t> tokenize_begun{0};
+  mutable std::atomic<int64_t> tokenize_ended{0};
   std::vector<GenerateRequest> requests() const;
 
   const ModelInfo& model() const override { return info; }
   Result<std::vector<int32_t>> Tokenize(std::string_view text, bool parse_special) const override;
+  int64_t LeastTokens(std::string_view text) const override;
   Result<std::string> Detokenize(std::span<const int32_t> ids) const override;
   std::string TokenBytes(int32_t id) const override;
   Result<std::string> ApplyTemplate(const nlohmann::ordered_json& variables) const override;

@@ -216,10 +216,14 @@ void HttpConnection::Dispatch() {
   ReleaseBody();
   signals_ = std::make_shared<ExchangeSignals>();
   auto exchange = std::make_shared<ConnectionExchange>(shared_from_this(), shared_, signals_);
-  asio::post(shared_.workers,
-             [&handler = shared_.handler, request = std::move(request_), exchange = std::move(exchange)]() mutable {
-               handler.Handle(std::move(request), std::move(exchange));
-             });
+  if (shared_.handler.IsQuick(request_)) {
+    shared_.handler.Handle(std::move(request_), std::move(exchange));  // the answer comes as a task of this thread
+  } else {
+    asio::post(shared_.workers,
+               [&handler = shared_.handler, request = std::move(request_), exchange = std::move(exchange)]() mutable {
+                 handler.Handle(std::move(request), std::move(exchange));
+               });
+  }
   Read();
 }
 

@@ -1,4 +1,5 @@
-// HTTP/1.1 over TCP: one thread for all sockets, a few workers for the handler. docs/http-api.md lists what it bounds.
+// HTTP/1.1 over TCP: one thread for all sockets, a few workers for what the handler must compute. docs/http-api.md
+// lists what it bounds.
 //
 // Goals: an answer in the API's own shape to everything that goes wrong, deadlines for whole phases (not only between
 // bytes), bounded memory for any client, and knowing at once when a client has gone. Non-goals: TLS, HTTP/2, serving
@@ -27,7 +28,7 @@ struct HttpLimits {
   std::chrono::milliseconds idle_timeout{60'000};  // between two requests of a connection; it is closed
   std::chrono::milliseconds send_timeout{30'000};  // without a byte taken by the client; the client is gone
   std::chrono::milliseconds linger_timeout{3'000};  // for the client to close after the last answer
-  int worker_threads = 2;                           // that run HttpHandler::Handle
+  int worker_threads = 2;                           // that run HttpHandler::Handle for what is not quick
 };
 
 // Thread-safe.

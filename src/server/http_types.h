@@ -54,7 +54,11 @@ class HttpHandler {
   // Called on the I/O thread when the head has arrived and before its body is read; a response refuses the request.
   // Must not block.
   virtual std::optional<HttpResponse> CheckHead(const HttpRequest& head) = 0;
-  // Called on one of a few worker threads; may compute, must not wait for a generation.
+  // Whether Handle only formats what is at hand. Such requests are handled on the I/O thread, so that health and
+  // metrics answer while every worker thread is busy with large requests. Must not block.
+  virtual bool IsQuick(const HttpRequest& request) const = 0;
+  // Called on one of a few worker threads, or on the I/O thread if IsQuick; may compute, must not wait for a
+  // generation.
   virtual void Handle(HttpRequest request, std::shared_ptr<HttpExchange> exchange) = 0;
   // The answer to what never became a request (malformed, too large, too slow, too many). I/O thread.
   virtual HttpResponse TransportError(int status, std::string_view message) = 0;

@@ -101,11 +101,11 @@ TEST(Checks, FitsTheAnswerIntoTheContext) {
 
 TEST(Checks, PromptsMustHoldKnownTokens) {
   const FakeBackend backend;
-  EXPECT_EQ(ReadPrompt(std::string(""), "prompt", backend).error().param, "prompt");
-  EXPECT_EQ(ReadPrompt(TokenIds{}, "prompt[3]", backend).error().param, "prompt[3]");
-  EXPECT_EQ(ReadPrompt(TokenIds{1, 258}, "prompt", backend).error().param, "prompt[1]");
-  EXPECT_EQ(*ReadPrompt(TokenIds{1, 257}, "prompt", backend), (TokenIds{1, 257}));
-  EXPECT_EQ(*ReadPrompt(std::string("<|im_end|>a"), "prompt", backend), (TokenIds{257, 97}));
+  EXPECT_EQ(ReadPrompt(std::string(""), "prompt", {}, backend).error().param, "prompt");
+  EXPECT_EQ(ReadPrompt(TokenIds{}, "prompt[3]", {}, backend).error().param, "prompt[3]");
+  EXPECT_EQ(ReadPrompt(TokenIds{1, 258}, "prompt", {}, backend).error().param, "prompt[1]");
+  EXPECT_EQ(*ReadPrompt(TokenIds{1, 257}, "prompt", {}, backend), (TokenIds{1, 257}));
+  EXPECT_EQ(*ReadPrompt(std::string("<|im_end|>a"), "prompt", {}, backend), (TokenIds{257, 97}));
   EXPECT_EQ(*EchoText(TokenIds{257, 97}, backend), "<|im_end|>a");
 }
 

@@ -6,6 +6,19 @@
 #include <utility>
 
 namespace qnext::server {
+namespace {
+
+// What a prompt must leave of the context; none if only the prompt is wanted.
+int64_t LeastRoom(std::optional<int64_t> wanted) { return wanted ? std::min<int64_t>(*wanted, 1) : 1; }
+
+ApiError ContextExceeded(std::string_view path, std::string_view prompt_tokens, const ModelInfo& model) {
+  ApiError error = InvalidField(path, fmt::format("{} tokens do not fit the context of {}, which holds the answer too",
+                                                  prompt_tokens, model.context_length));
+  error.code = "context_length_exceeded";
+  return error;
+}
+
+}  // namespace
 
 ApiError ModelNotFound(std::string_view asked, std::string_view loaded) {
   return {.http_status = 404,
@@ -28,10 +41,19 @@ std::optional<ApiError> CheckIds(const TokenIds& ids, int64_t vocab_size, std::s
   return std::nullopt;
 }
 
+std::optional<ApiError> CheckTextFits(std::string_view text, std::string_view path, std::optional<int64_t> wanted,
+                                      const Backend& backend) {
+  const ModelInfo& model = backend.model();
+  const int64_t least = backend.LeastTokens(text);
+  if (model.context_length - least >= LeastRoom(wanted)) return std::nullopt;
+  return ContextExceeded(path, fmt::format("at least {}", least), model);
+}
+
 ApiResult<TokenIds> ReadPrompt(const std::variant<std::string, TokenIds>& prompt, const std::string& path,
-                               const Backend& backend) {
+                               std::optional<int64_t> wanted, const Backend& backend) {
   TokenIds ids;
   if (const auto* text = std::get_if<std::string>(&prompt)) {
+    if (const auto error = CheckTextFits(*text, path, wanted, backend)) return *error;
     Result<TokenIds> tokens = backend.Tokenize(*text, /*parse_special=*/true);
     if (!tokens.ok()) return FromStatus(tokens.status());
     ids = *std::move(tokens);
@@ -52,14 +74,7 @@ std::optional<ApiError> FitContext(GenerateRequest& request, std::string_view pa
                                    const ModelInfo& model) {
   const auto prompt_tokens = static_cast<int64_t>(request.prompt.size());
   const int64_t room = model.context_length - prompt_tokens;
-  const int64_t least = wanted ? std::min<int64_t>(*wanted, 1) : 1;
-  if (room < least) {
-    ApiError error =
-        InvalidField(path, fmt::format("{} tokens do not fit the context of {}, which holds the answer too",
-                                       prompt_tokens, model.context_length));
-    error.code = "context_length_exceeded";
-    return error;
-  }
+  if (room < LeastRoom(wanted)) return ContextExceeded(path, std::to_string(prompt_tokens), model);
   request.max_tokens = std::min(wanted.value_or(room), room);
   return std::nullopt;
 }

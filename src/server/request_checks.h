@@ -19,9 +19,14 @@ ApiError ShuttingDown();                                                  // 503
 // 400 naming `path` if an id is not in the vocabulary.
 std::optional<ApiError> CheckIds(const TokenIds& ids, int64_t vocab_size, std::string_view path);
 
-// The prompt's tokens, checked against the vocabulary; 400 naming `path` if there are none.
+// 400 if `text` cannot fit the context whatever its tokens are, so that it need not be tokenized; `wanted` as for
+// FitContext, whose error this is too.
+std::optional<ApiError> CheckTextFits(std::string_view text, std::string_view path, std::optional<int64_t> wanted,
+                                      const Backend& backend);
+
+// The prompt's tokens, checked against the vocabulary; 400 naming `path` if there are none, and as CheckTextFits.
 ApiResult<TokenIds> ReadPrompt(const std::variant<std::string, TokenIds>& prompt, const std::string& path,
-                               const Backend& backend);
+                               std::optional<int64_t> wanted, const Backend& backend);
 
 // What echo repeats: the text as given, or what the token ids stand for.
 Result<std::string> EchoText(const std::variant<std::string, TokenIds>& prompt, const Backend& backend);

@@ -26,7 +26,7 @@ enum class Endpoint {
 
 struct Route {
   Endpoint endpoint;
-  std::string_view method;     // "GET" or "POST"; GET answers HEAD as well
+  std::string_view method;     // "GET" or "POST"; GET answers HEAD as well, and only says how things stand
   std::string_view path;       // also the name of the endpoint in the metrics
   bool needs_model;            // 503 until it has been loaded
   bool needs_key;              // 401 without one, if the server has keys

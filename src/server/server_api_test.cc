@@ -62,6 +62,28 @@ TEST_F(ServerApi, EverySamplingFieldReachesTheBackend) {
   EXPECT_TRUE(request.chat);
 }
 
+TEST_F(ServerApi, APromptThatCannotFitIsNotTokenized) {
+  Start();
+  const std::string large(12 * 2048 + 1, 'x');  // a token of the fake has 12 bytes at most
+  const std::string message = "at least 2049 tokens do not fit the context of 2048";
+  const auto expect_refusal = [&](const RawResponse& response, const std::string& param) {
+    EXPECT_EQ(response.status, 400);
+    EXPECT_EQ(response.ErrorParam(), param);
+    EXPECT_EQ(response.Json()["error"]["code"], "context_length_exceeded");
+    EXPECT_NE(response.body.find(message), std::string::npos) << response.body;
+  };
+  expect_refusal(Post("/v1/completions", fmt::format(R"({{"prompt":"{}","max_tokens":0}})", large)), "prompt");
+  expect_refusal(Post("/v1/completions", fmt::format(R"({{"prompt":["{}"]}})", large)), "prompt");
+  expect_refusal(Post("/inference", fmt::format(R"({{"prompt":"{}"}})", large)), "prompt");
+  EXPECT_EQ(Post("/v1/chat/completions", fmt::format(R"({{"messages":[{{"role":"user","content":"{}"}}]}})", large))
+                .Json()["error"]["code"],
+            "context_length_exceeded");
+  EXPECT_EQ(backend->tokenize_begun, 0);
+  std::string most;
+  for (int i = 0; i < 2047; ++i) most += "<|im_start|>";
+  EXPECT_EQ(Post("/v1/completions", fmt::format(R"({{"prompt":"{}"}})", most)).status, 200);
+}
+
 TEST_F(ServerApi, ChatStream) {
   backend->reply = "Gr\xC3\xBC\xC3\x9F dich \xF0\x9F\x98\x80!";
   Start();

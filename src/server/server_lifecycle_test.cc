@@ -52,6 +52,22 @@ class ServerLifecycle : public ServerFixture {
   }
 };
 
+// Before, they waited for a worker thread.
+TEST_F(ServerLifecycle, StateIsToldWhileEveryWorkerTokenizes) {
+  backend->hold_tokenize = true;
+  Start();
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (int i = 0; i < 4; ++i) clients.push_back(Waiting());
+  ASSERT_TRUE(Eventually([&] { return backend->tokenize_begun == options.limits.worker_threads; }));
+  for (const char* path : {"/health", "/metrics", "/v1/models", "/v1/models/fake-model"}) {
+    EXPECT_EQ(Get(path).status, 200) << path;
+  }
+  EXPECT_EQ(Fetch(port, "HEAD", "/health").status, 200);
+  EXPECT_EQ(backend->tokenize_ended, 0) << "a worker was waited for";
+  backend->hold_tokenize = false;
+  for (const auto& client : clients) EXPECT_EQ(client->Read().status, 200);
+}
+
 TEST_F(ServerLifecycle, AVanishedClientStopsItsGeneration) {
   SlowBackend();
   Start();

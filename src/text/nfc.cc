@@ -58,6 +58,13 @@ size_t PreviousCharacter(std::string_view text, size_t at) {
 
 }  // namespace
 
+size_t LeastNfcSize(std::string_view text) {
+  const auto ascii = [&](size_t at) { return static_cast<unsigned char>(text[at]) < 0x80; };
+  size_t alone = !text.empty() && ascii(text.size() - 1) ? 1 : 0;
+  for (size_t at = 1; at < text.size(); ++at) alone += ascii(at - 1) && ascii(at) ? 1 : 0;
+  return alone + (2 * (text.size() - alone) + 6) / 7;
+}
+
 NfcNormalizer::NfcNormalizer() : roles_(kCodePointEnd, Role::kInert) {
   CodePoints parts;
   for (const CodePointRange& range : kNfcRanges) {

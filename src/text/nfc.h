@@ -9,6 +9,11 @@
 
 namespace qnext {
 
+// No shorter than this, in bytes, is `text` in form C; found without normalizing. Form C divides a length by 3.5 at
+// most (U+1FBE U+0308 U+0301, seven bytes, is U+0390, two), and leaves an ASCII character alone that nothing but ASCII
+// follows.
+size_t LeastNfcSize(std::string_view text);
+
 // Immutable; thread-safe. A code point that the package's Unicode version does not know stays as it is and nothing
 // combines or is reordered across it, even where this machine's utf8proc knows it. Linear in the text, but for sorting
 // the combining marks of one character.

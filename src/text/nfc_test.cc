@@ -1,7 +1,11 @@
 #include "text/nfc.h"
 
 #include <gtest/gtest.h>
+#include <utf8proc.h>
 
+#include <algorithm>
+#include <array>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,6 +48,49 @@ TEST(Nfc, LaterCharactersStayAndBlock) {
   EXPECT_EQ(Nfc("q\u0345\u0C3C\u0334"), "q\u0345\u0C3C\u0334");
   EXPECT_EQ(Nfc("e\u0C3C\u0301"), "e\u0C3C\u0301");
   EXPECT_EQ(Nfc("\U000105D2\u0307"), "\U000105D2\u0307");  // composes since Unicode 16
+}
+
+// The bound that LeastNfcSize rests on, over all code points: the text that becomes a character of form C is made of
+// code points that decompose to the same, and none of several parts is longer than its parts.
+TEST(Nfc, ShortensByThreeAndAHalfAtMost) {
+  const auto decomposed = [](char32_t code) {
+    std::array<utf8proc_int32_t, 16> parts{};
+    const auto count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(code), parts.data(), std::ssize(parts),
+                                               UTF8PROC_DECOMPOSE, nullptr);
+    return std::vector<utf8proc_int32_t>(parts.begin(), parts.begin() + count);
+  };
+  const auto each = [](auto use) {
+    for (char32_t code = 0; code < 0x110000; ++code) {
+      if (code < 0xD800 || code > 0xDFFF) use(code);
+    }
+  };
+  const auto size = [](char32_t code) -> size_t { return code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4; };
+  std::vector<size_t> longest(0x110000);  // what becomes this part alone
+  each([&](char32_t code) {
+    const auto parts = decomposed(code);
+    if (parts.size() == 1) longest[parts[0]] = std::max(longest[parts[0]], size(code));
+  });
+  each([&](char32_t code) {
+    size_t from = 0;
+    for (const auto part : decomposed(code)) from += longest[part];
+    ASSERT_LE(size(code), from) << static_cast<uint32_t>(code);
+    std::string text;
+    AppendUtf8(code, &text);
+    if (Nfc(text) != text) return;
+    ASSERT_LE(2 * from, 7 * size(code)) << static_cast<uint32_t>(code);
+  });
+}
+
+TEST(Nfc, TheLeastSizeIsNoMoreThanTheSize) {
+  EXPECT_EQ(LeastNfcSize(""), 0);
+  EXPECT_EQ(LeastNfcSize("plain"), 5);
+  EXPECT_EQ(LeastNfcSize("e\u0301"), 1);
+  EXPECT_EQ(LeastNfcSize("\u1FBE\u0308\u0301"), 2);
+  EXPECT_EQ(Nfc("\u1FBE\u0308\u0301"), "\u0390");
+  for (const std::string text :
+       {"e\u0301\u0323", "\u212A\u212A", "\u1100\u1161\u11A8", "x\u1FEF", "Grüße e\u0301 天"}) {
+    EXPECT_LE(LeastNfcSize(text), Nfc(text).size()) << text;
+  }
 }
 
 TEST(Nfc, IsIdempotentAndLeavesFormCAlone) {

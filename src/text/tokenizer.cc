@@ -19,6 +19,7 @@ struct Tokenizer::Impl {
   PreTokenizer pre_tokenizer;
   Bpe bpe;
   int32_t vocab_end;
+  size_t longest;  // token, in bytes
 
   // `text` is valid UTF-8.
   void AppendPlain(std::string_view text, std::vector<int32_t>* ids) const {
@@ -41,11 +42,16 @@ Result<Tokenizer> Tokenizer::Parse(const std::string& json_text, const std::stri
   if (!bpe.ok()) return bpe.status().WithContext(path);
 
   auto vocab_end = static_cast<int32_t>(bpe->bytes().size());
-  for (const AddedToken& token : spec->added_tokens) vocab_end = std::max(vocab_end, token.id + 1);
+  size_t longest = 1;
+  for (const std::string_view bytes : bpe->bytes()) longest = std::max(longest, bytes.size());
+  for (const AddedToken& token : spec->added_tokens) {
+    vocab_end = std::max(vocab_end, token.id + 1);
+    longest = std::max(longest, token.content.size());
+  }
   std::optional<NfcNormalizer> normalizer;
   if (spec->nfc) normalizer.emplace();
   return Tokenizer(std::unique_ptr<Impl>(new Impl{AddedTokens(std::move(spec->added_tokens)), std::move(normalizer),
-                                                  std::move(*pre_tokenizer), std::move(*bpe), vocab_end}));
+                                                  std::move(*pre_tokenizer), std::move(*bpe), vocab_end, longest}));
 }
 
 Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -78,6 +84,11 @@ std::vector<int32_t> Tokenizer::EncodePlain(std::string_view text) const {
     impl_->AppendPlain(ReplaceInvalidUtf8(text), &ids);
   }
   return ids;
+}
+
+int64_t Tokenizer::LeastTokens(std::string_view text) const {
+  const size_t size = impl_->normalizer ? LeastNfcSize(text) : text.size();  // repairing UTF-8 shortens nothing
+  return static_cast<int64_t>((size + impl_->longest - 1) / impl_->longest);
 }
 
 std::string_view Tokenizer::TokenBytes(int32_t id) const {

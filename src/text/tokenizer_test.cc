@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <iterator>
 #include <string>
 #include <thread>
 #include <utility>
@@ -47,6 +48,22 @@ TEST(Tokenizer, GivesTheIdsOfThePackageOnTheTinyVocabulary) {
     if (in_form_c) {
       EXPECT_EQ(Tiny().Decode(ids, /*skip_special=*/false), text);
     }
+  }
+}
+
+TEST(Tokenizer, TheLeastNumberOfTokensIsNeverMoreThanTheirNumber) {
+  std::string longest;
+  for (int32_t id = 0; id < Tiny().vocab_end(); ++id) {
+    if (Tiny().TokenBytes(id).size() > longest.size()) longest = Tiny().TokenBytes(id);
+  }
+  std::string many;
+  for (int i = 0; i < 100; ++i) many += longest;
+  EXPECT_EQ(Tiny().LeastTokens(many), 100);
+  EXPECT_EQ(Tiny().LeastTokens(""), 0);
+  for (const std::string& text : {many, std::string("e\u0301"), std::string("\u1FBE\u0308\u0301"),
+                                  std::string("\xFF\xFF"), std::string("<|im_start|>user\n天地 😀")}) {
+    EXPECT_LE(Tiny().LeastTokens(text), std::ssize(Tiny().Encode(text))) << text;
+    EXPECT_LE(Tiny().LeastTokens(text), std::ssize(Tiny().EncodePlain(text))) << text;
   }
 }
 
