@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
+#include <cstdio>
 #include <string_view>
 
 #include "cli/program.h"
@@ -42,6 +43,14 @@ bool StackIsSmall() {
   return ::getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < kStackBytes / 4;
 }
 
+// Below this even an error that is on its way may find no memory for what it passes, which ends the process.
+constexpr rlim_t kLeastAddressSpace = rlim_t{20} << 20;
+
+bool AddressSpaceIsTooSmall() {
+  struct rlimit limit = {};
+  return ::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < kLeastAddressSpace;
+}
+
 // A descriptor that the caller has closed would go to the next file that is opened, which then gets what is meant for
 // the terminal. Opened the wrong way round, so that whoever uses it is told.
 void OccupyStandardDescriptors() {
@@ -56,6 +65,11 @@ void OccupyStandardDescriptors() {
 
 int main(int argc, char** argv) {
   OccupyStandardDescriptors();
+  if (AddressSpaceIsTooSmall()) {
+    static_cast<void>(
+        std::fputs("qnext: error: out of memory: the address space (ulimit -v) is below 20 MiB\n", stderr));
+    return 1;
+  }
   std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is a failed write, not the end of the program
   std::signal(SIGXFSZ, SIG_IGN);  // so is a file that grows beyond `ulimit -f`
   Call call{.arguments = std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc)};
