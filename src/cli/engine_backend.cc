@@ -28,12 +28,15 @@ SamplingParams ToEngine(const server::GenerateRequest& request) {
   return to;
 }
 
-server::ScoredToken ToServer(const Piece& piece) {
-  server::ScoredToken token{.id = piece.token_id};
-  if (piece.logprobs == nullptr) return token;
-  token.logprob = piece.logprobs->logprob;
-  for (const TokenLogprob& other : piece.logprobs->top) token.top.push_back({.id = other.id, .logprob = other.logprob});
+server::ScoredToken ToServer(int32_t id, float logprob, const std::vector<TokenLogprob>& top) {
+  server::ScoredToken token{.id = id, .logprob = logprob};
+  for (const TokenLogprob& other : top) token.top.push_back({.id = other.id, .logprob = other.logprob});
   return token;
+}
+
+server::ScoredToken ToServer(const Piece& piece) {
+  if (piece.logprobs == nullptr) return {.id = piece.token_id};
+  return ToServer(piece.token_id, piece.logprobs->logprob, piece.logprobs->top);
 }
 
 }  // namespace
@@ -45,6 +48,7 @@ EngineBackend::EngineBackend(std::unique_ptr<Engine> engine, int64_t vocab_size)
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   info_.context_length = engine_->context();
   info_.vocab_size = vocab_size;
+  info_.supports_prompt_logprobs = true;
   ReadExperts();
   const SamplingParams defaults = ToSamplingParams({}, engine_->defaults());
   info_.default_sampling = {.temperature = defaults.temperature,
@@ -201,6 +205,22 @@ std::vector<server::BackendMetric> EngineBackend::Metrics() const {
 
 Result<server::GenerateResult> EngineBackend::Generate(const server::GenerateRequest& request,
                                                        server::GenerationCallback on_event) {
+  if (request.prompt_logprobs) {
+    const auto tell = [&](std::span<const PromptScore> scores) {
+      ServeRequests();
+      std::vector<server::ScoredToken> tokens;
+      for (const PromptScore& score : scores) tokens.push_back(ToServer(score.id, score.logprob, score.top));
+      return on_event({.text = {}, .tokens = {}, .prompt = tokens});
+    };
+    const Status scored = engine_->ScorePrompt(request.prompt, request.logprobs.value_or(0), tell);
+    ReadExperts();
+    QNEXT_RETURN_IF_ERROR(scored);
+    if (request.max_tokens == 0) {
+      return server::GenerateResult{.finish_reason = server::FinishReason::kLength,
+                                    .prompt_tokens = static_cast<int64_t>(request.prompt.size()),
+                                    .completion_tokens = 0};
+    }
+  }
   Request asked;
   asked.prompt_ids = request.prompt;
   asked.sampling = ToEngine(request);

@@ -35,6 +35,20 @@ Status Engine::Validate(const Request& request) const {
   return ValidateRequest(request, parts_.tokenizer.vocab_end(), context());
 }
 
+Status Engine::ScorePrompt(std::span<const int32_t> ids, int64_t top_logprobs,
+                           FunctionRef<bool(std::span<const PromptScore>)> on_scores) try {
+  const int32_t vocab_end = parts_.tokenizer.vocab_end();
+  if (ids.empty() || static_cast<int64_t>(ids.size()) > context()) {
+    return InvalidArgument(fmt::format("prompt: {} tokens, and the context has {}", ids.size(), context()));
+  }
+  for (const int32_t id : ids) {
+    if (id < 0 || id >= vocab_end) return InvalidArgument(fmt::format("prompt: {} is no token id", id));
+  }
+  return qnext::ScorePrompt(*parts_.model, ids, vocab_end, top_logprobs, on_scores);
+} catch (const std::bad_alloc&) {
+  return ResourceExhausted(fmt::format("the system has no memory left for scoring a prompt of {} tokens", ids.size()));
+}
+
 Result<GenerationResult> Engine::Generate(const Request& request, const GenerationHooks& hooks,
                                           std::optional<SteadyTime> arrival) try {
   QNEXT_RETURN_IF_ERROR(Validate(request));

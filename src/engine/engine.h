@@ -12,6 +12,7 @@
 #include "engine/chat_format.h"
 #include "engine/language_model.h"
 #include "engine/model_loader.h"
+#include "engine/prompt_scores.h"
 #include "engine/request.h"
 #include "text/tokenizer.h"
 
@@ -93,6 +94,10 @@ class Engine {
   std::vector<std::string> Warnings(ChatUse chat) const;
 
   Status Validate(const Request& request) const;
+
+  // How likely each token of a prompt is (engine/prompt_scores.h), apart from any request.
+  Status ScorePrompt(std::span<const int32_t> ids, int64_t top_logprobs,
+                     FunctionRef<bool(std::span<const PromptScore>)> on_scores);
 
   // Runs one request to its end. A request that is wrong, and a model that breaks, are errors; one that is cancelled
   // has a result with what there was. `arrival` is when the request came in, if that was earlier.

@@ -63,6 +63,52 @@ TEST(EngineLoadTest, ContinuesAsTheReferenceDoesUpToTheFirstEos) {
   }
 }
 
+// A prompt's scores are what the model says of each place when it is asked for one token there.
+TEST(EngineLoadTest, ScoresAPromptAsItScoresAnswers) {
+  Engine& engine = TinyEngine();
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += "The capital of France is Paris. ";
+  const std::vector<int32_t> ids = engine.tokenizer().Encode(text);
+  ASSERT_GT(ids.size(), 130u);  // three pieces
+  std::vector<PromptScore> scores;
+  const auto take = [&](std::span<const PromptScore> some) {
+    scores.insert(scores.end(), some.begin(), some.end());
+    return true;
+  };
+  ASSERT_TRUE(engine.ScorePrompt(ids, 3, take).ok());
+  ASSERT_EQ(scores.size(), ids.size());
+  EXPECT_EQ(scores[0].id, ids[0]);
+  EXPECT_TRUE(scores[0].top.empty());
+  int found = 0;
+  for (const size_t at : {size_t{1}, size_t{2}, size_t{63}, size_t{64}, size_t{65}, size_t{128}, ids.size() - 1}) {
+    Request request;
+    request.prompt_ids.assign(ids.begin(), ids.begin() + static_cast<int64_t>(at));
+    request.sampling.temperature = 0;
+    request.sampling.logprobs = true;
+    request.sampling.top_logprobs = 3;
+    request.max_tokens = 1;
+    const Result<GenerationResult> result = engine.Generate(request);
+    ASSERT_TRUE(result.ok()) << result.status().message();
+    const TokenLogprobs& answer = result->logprobs[0];
+    EXPECT_EQ(scores[at].id, ids[at]);
+    ASSERT_EQ(scores[at].top.size(), 3u);
+    for (size_t i = 0; i < 3; ++i) {
+      EXPECT_EQ(scores[at].top[i].id, answer.top[i].id) << at;
+      EXPECT_NEAR(scores[at].top[i].logprob, answer.top[i].logprob, 1e-3) << at;
+      if (answer.top[i].id != ids[at]) continue;
+      EXPECT_NEAR(scores[at].logprob, answer.top[i].logprob, 1e-3) << at;
+      ++found;
+    }
+  }
+  EXPECT_GT(found, 3);
+
+  EXPECT_EQ(engine.ScorePrompt(ids, 0, [](std::span<const PromptScore>) { return false; }).code(),
+            StatusCode::kCancelled);
+  const std::vector<int32_t> strange = {1, engine.tokenizer().vocab_end()}, none;
+  EXPECT_EQ(engine.ScorePrompt(strange, 0, take).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(engine.ScorePrompt(none, 0, take).code(), StatusCode::kInvalidArgument);
+}
+
 // On any machine and in any build: a GPU if there is one, and otherwise the reason.
 TEST(EngineLoadTest, TakesTheGpuThatThereIsOrSaysWhyNot) {
   const auto load = [](Device device) {

@@ -23,7 +23,7 @@ Status BrokenLogits(std::span<const float> logits) {
 }  // namespace
 
 Sampler::Sampler(const SamplingParams& params, uint64_t seed, uint64_t stream, int32_t vocab_end)
-    : params_(params), seed_(seed), stream_(stream), vocab_end_(vocab_end) {
+    : params_(params), seed_(seed), stream_(stream), vocab_end_(vocab_end), logprobs_(vocab_end, params.top_logprobs) {
   QNEXT_CHECK(vocab_end > 0, "there must be a token to choose");
   const size_t vocab = static_cast<size_t>(vocab_end);
   const bool penalties =
@@ -35,8 +35,6 @@ Sampler::Sampler(const SamplingParams& params, uint64_t seed, uint64_t stream, i
   }
   if (penalties || !params.logit_bias.empty()) adjusted_.resize(vocab);
   if (params.temperature > 0) candidates_ = CandidateSet(vocab_end, params.top_k);
-  most_likely_.reserve(static_cast<size_t>(params.top_logprobs));
-  top_.reserve(static_cast<size_t>(params.top_logprobs));
 }
 
 void Sampler::AddPrompt(std::span<const int32_t> ids) {
@@ -58,7 +56,7 @@ Result<SampledToken> Sampler::Sample(std::span<const float> logits) {
   LogitScan scan = ScanLogits(logits);
   if (!scan.finite) return BrokenLogits(logits);
   if (scan.highest == -kInfinity) return Internal("logits: the model excludes every token");
-  if (params_.logprobs) FillLogprobs(logits, scan.highest);
+  if (params_.logprobs) logprobs_.Read(logits, scan.highest);
 
   SampledToken token;
   if (adjusts()) {
@@ -76,8 +74,8 @@ Result<SampledToken> Sampler::Sample(std::span<const float> logits) {
     ++answer_count_[static_cast<size_t>(token.id)];
   }
   if (params_.logprobs) {
-    token.logprob = static_cast<float>(static_cast<double>(logits[static_cast<size_t>(token.id)]) - log_sum_);
-    token.top = top_;
+    token.logprob = logprobs_.Of(token.id);
+    token.top = logprobs_.top();
   }
   return token;
 }
@@ -96,15 +94,29 @@ std::span<const float> Sampler::Adjust(std::span<const float> logits) {
   return adjusted_;
 }
 
-void Sampler::FillLogprobs(std::span<const float> logits, float highest) {
+LogprobReader::LogprobReader(int32_t vocab_end, int64_t top_logprobs)
+    : vocab_end_(vocab_end), top_logprobs_(top_logprobs) {
+  most_likely_.reserve(static_cast<size_t>(top_logprobs));
+  top_.reserve(static_cast<size_t>(top_logprobs));
+}
+
+Status LogprobReader::Read(std::span<const float> logits) {
+  logits = logits.first(static_cast<size_t>(vocab_end_));
+  const LogitScan scan = ScanLogits(logits);
+  if (!scan.finite) return BrokenLogits(logits);
+  if (scan.highest == -kInfinity) return Internal("logits: the model excludes every token");
+  Read(logits, scan.highest);
+  return Status();
+}
+
+void LogprobReader::Read(std::span<const float> logits, float highest) {
+  logits_ = logits.first(static_cast<size_t>(vocab_end_));
   double sum = 0;
-  for (const float logit : logits) sum += static_cast<double>(std::exp(logit - highest));
+  for (const float logit : logits_) sum += static_cast<double>(std::exp(logit - highest));
   log_sum_ = static_cast<double>(highest) + std::log(sum);
-  SelectLikeliest(logits, params_.top_logprobs, most_likely_);
+  SelectLikeliest(logits_, top_logprobs_, most_likely_);
   top_.clear();
-  for (const Candidate& c : most_likely_) {
-    top_.push_back({.id = c.id, .logprob = static_cast<float>(static_cast<double>(c.logit) - log_sum_)});
-  }
+  for (const Candidate& c : most_likely_) top_.push_back({.id = c.id, .logprob = Of(c.id)});
 }
 
 int32_t Sampler::Draw(std::span<const float> logits, float highest) {

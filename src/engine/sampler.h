@@ -38,6 +38,28 @@ struct SampledToken {
   std::span<const TokenLogprob> top;  // [min(top_logprobs, vocab_end)] falling; valid until the next Sample
 };
 
+// Log-probabilities at one place, from its logits as the model gave them. All memory is taken at construction.
+class LogprobReader {
+ public:
+  LogprobReader(int32_t vocab_end, int64_t top_logprobs);
+  // `logits` has at least vocab_end values and must stay until the next Read. kInternal as Sampler::Sample has it.
+  Status Read(std::span<const float> logits);
+  // The same where the highest of the first vocab_end logits is known, and all are finite or -infinity.
+  void Read(std::span<const float> logits, float highest);
+  float Of(int32_t id) const {
+    return static_cast<float>(static_cast<double>(logits_[static_cast<size_t>(id)]) - log_sum_);
+  }
+  std::span<const TokenLogprob> top() const { return top_; }
+
+ private:
+  const int32_t vocab_end_;
+  const int64_t top_logprobs_;
+  std::span<const float> logits_;
+  std::vector<Candidate> most_likely_;  // capacity top_logprobs
+  std::vector<TokenLogprob> top_;       // capacity top_logprobs
+  double log_sum_ = 0;                  // log of the sum of exp(logits)
+};
+
 // The token choices of one sequence. All memory is taken at construction. One thread at a time.
 class Sampler {
  public:
@@ -59,7 +81,6 @@ class Sampler {
   bool penalizes() const { return !answer_count_.empty(); }
   void MarkSeen(int32_t id);
   std::span<const float> Adjust(std::span<const float> logits);
-  void FillLogprobs(std::span<const float> logits, float highest);
   int32_t Draw(std::span<const float> logits, float highest);
 
   const SamplingParams params_;
@@ -73,9 +94,7 @@ class Sampler {
   std::vector<uint8_t> seen_;           // [vocab_end] if there are penalties: in prompt or answer
   std::vector<int32_t> seen_ids_;       // those ids, each once; capacity vocab_end
   CandidateSet candidates_;
-  std::vector<Candidate> most_likely_;  // capacity top_logprobs, for the report
-  std::vector<TokenLogprob> top_;       // capacity top_logprobs
-  double log_sum_ = 0;                  // log of the sum of exp(logits)
+  LogprobReader logprobs_;
 };
 
 }  // namespace qnext

@@ -234,6 +234,20 @@ class Tests:
         equal(scored.logprobs.text_offset[0], 0)
         for chosen, alternatives in zip(scored.logprobs.token_logprobs, scored.logprobs.top_logprobs):
             equal(max(alternatives.values()), chosen)
+        echoed = self.complete(prompt=prompt, temperature=0, max_tokens=3, logprobs=2, echo=True).choices[0]
+        count = len(ids)
+        equal(echoed.logprobs.tokens[count:], scored.logprobs.tokens)
+        equal("".join(echoed.logprobs.tokens[:count]), prompt)
+        equal(echoed.logprobs.token_logprobs[0], None)
+        assert all(value < 0 for value in echoed.logprobs.token_logprobs[1:count]), echoed.logprobs
+        alone = self.complete(prompt=prompt, max_tokens=0, logprobs=2, echo=True).choices[0]
+        equal([alone.text, alone.finish_reason], [prompt, "length"])
+        equal(alone.logprobs.token_logprobs, echoed.logprobs.token_logprobs[:count])
+        # The last token of the prompt, scored as an answer to the rest.
+        rest = self.complete(prompt=ids[:-1], temperature=0, max_tokens=1, logprobs=2).choices[0].logprobs.top_logprobs[0]
+        last = echoed.logprobs.top_logprobs[count - 1]
+        equal(sorted(last), sorted(rest))
+        assert all(abs(last[token] - rest[token]) < 0.05 for token in rest), (last, rest)
 
     def test_completion_equals_the_command_line(self):
         if not self.generate:
