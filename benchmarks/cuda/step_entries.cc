@@ -119,7 +119,7 @@ void MeasureSample(Workbench& bench, int32_t top_k, int64_t m) {
                                  .answer_counts = nullptr,
                                  .seen = nullptr,
                                  .bias = nullptr,
-                                 .scratch = bench.Zeros<float>(cuda::SampleArgs::ScratchBytes(m, kVocabulary) / 4),
+                                 .scratch = bench.Zeros<float>(cuda::SampleArgs::ScratchBytes(m) / 4),
                                  .tokens = bench.Zeros<int32_t>(m),
                                  .host_tokens = nullptr,
                                  .m = m,
