@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -65,6 +66,8 @@ class BatchCommand : public Command {
   Status Check() override {
     QNEXT_RETURN_IF_ERROR(CheckModelFlags(model_));
     QNEXT_RETURN_IF_ERROR(CheckSamplingFlags(sampling_));
+    if (in_.empty()) return InvalidArgument("--in: a file is needed");
+    if (out_.empty()) return InvalidArgument("--out: a file is needed");
     KeptFiles kept = FilesRead(model_);
     kept.files.emplace_back("--in", in_);
     return CheckApart("--out", out_, kept);
@@ -122,6 +125,9 @@ class BatchCommand : public Command {
       }
       if (key != "max_tokens") return InvalidArgument(fmt::format("{}: unknown field", key));
       if (!value.is_number_integer()) return InvalidArgument("max_tokens: must be an integer");
+      constexpr auto kMost = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+      if (value.is_number_unsigned() && value.get<uint64_t>() > kMost)
+        return InvalidArgument("max_tokens: is too large");
       request.max_tokens = value.get<int64_t>();
     }
     if (item.contains("messages") == item.contains("prompt")) {

@@ -16,6 +16,7 @@
 #include "cli/output.h"
 #include "cli/result_file.h"
 #include "cli/sampling_options.h"
+#include "cli/text_input.h"
 
 namespace qnext {
 namespace {
@@ -35,11 +36,19 @@ class LineInput {
   std::optional<std::string> Read(std::string_view prompt) {
     if (terminal_) ShowPrompt(prompt);
     for (;;) {
-      if (const size_t end = buffer_.find('\n'); end != std::string::npos) return TakeLine(end, /*with_break=*/true);
+      if (const size_t end = buffer_.find('\n', searched_); end != std::string::npos)
+        return TakeLine(end, /*with_break=*/true);
+      searched_ = buffer_.size();
+      if (buffer_.size() > static_cast<size_t>(kMostTextBytes)) {
+        status_ = InvalidArgument(
+            fmt::format("standard input: a line of more than the {} bytes that a text may have", kMostTextBytes));
+        return std::nullopt;
+      }
       if (interrupt_.raised() || !interrupt_.WaitForInput(STDIN_FILENO)) {
         if (!terminal_) return std::nullopt;
         fmt::print("  (/exit or Ctrl-D ends)\n");
         buffer_.clear();
+        searched_ = 0;
         ShowPrompt(prompt);
         continue;
       }
@@ -58,7 +67,7 @@ class LineInput {
     }
   }
 
-  // Of the read that failed, if one did.
+  // Why the input ended before its end, if it did.
   const Status& status() const { return status_; }
 
  private:
@@ -71,12 +80,15 @@ class LineInput {
   std::string TakeLine(size_t size, bool with_break) {
     std::string line = buffer_.substr(0, size);
     buffer_.erase(0, size + (with_break ? 1 : 0));
+    searched_ = 0;
+    if (line.ends_with('\r')) line.pop_back();  // lines of Windows
     return line;
   }
 
   bool terminal_;
   InterruptFlag& interrupt_;
   std::string buffer_;
+  size_t searched_ = 0;  // of the buffer: no line break before it
   Status status_;
 };
 
@@ -130,6 +142,9 @@ class ChatCommand : public Command {
     if (!terminal && interrupt.raised()) return Cancelled("interrupted");
     if (!terminal && console.failed_answers() > 0) {
       return Internal(fmt::format("{} of the questions had no answer", console.failed_answers()));
+    }
+    if (!terminal && console.failed_commands() > 0) {
+      return Internal(fmt::format("{} of the commands failed", console.failed_commands()));
     }
     return {};
   }

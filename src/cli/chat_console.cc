@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "cli/output.h"
@@ -68,13 +69,16 @@ bool ChatConsole::RunCommand(const std::string& line) {
   } else if (command == "/undo") {
     io_.note(session_.Undo() ? "the last question and its answer are forgotten" : "there is nothing to forget");
   } else if (command == "/regen") {
+    const auto asked = [](const ChatMessage& message) { return message.role == "user"; };
+    if (std::ranges::none_of(session_.messages(), asked)) return io_.note("there is no question to answer again"), true;
     Answer([&](const GenerationHooks& hooks) { return session_.Regenerate(hooks); });
   } else if (command == "/stats") {
     io_.note(last_ ? FormatSpeed(*last_) : "there was no answer yet");
   } else if (command == "/save") {
     Save(argument);
   } else {
-    io_.note(fmt::format("{}: no such command; /help lists them", command));
+    ++failed_commands_;
+    io_.note(fmt::format("{}: no such command; /help lists them, a space before the / makes it a message", command));
   }
   return true;
 }
@@ -96,13 +100,14 @@ void ChatConsole::Answer(const std::function<Result<GenerationResult>(const Gene
 }
 
 void ChatConsole::Save(const std::string& path) {
-  if (path.empty()) return io_.note("/save needs the name of a file");
+  if (path.empty()) return ++failed_commands_, io_.note("/save needs the name of a file");
   nlohmann::ordered_json messages = nlohmann::ordered_json::array();
   for (const ChatMessage& message : session_.messages()) {
     messages.push_back({{"role", message.role}, {"content", message.content}});
   }
   const Status saved =
       io_.save(path, messages.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  if (!saved.ok()) ++failed_commands_;
   io_.note(saved.ok() ? "saved to " + path : OneLine(saved.message()));
 }
 

@@ -25,9 +25,10 @@ class ChatConsole {
  public:
   ChatConsole(ChatSession& session, ChatConsoleIo io) : session_(session), io_(std::move(io)) {}
 
-  // Until /exit or the end of the input. Errors of single answers are noted and counted.
+  // Until /exit or the end of the input. Errors of single answers and commands are noted and counted.
   void Run();
   int failed_answers() const { return failed_answers_; }
+  int failed_commands() const { return failed_commands_; }
 
  private:
   std::optional<std::string> ReadMessage();
@@ -38,7 +39,7 @@ class ChatConsole {
 
   ChatSession& session_;
   ChatConsoleIo io_;
-  int failed_answers_ = 0;
+  int failed_answers_ = 0, failed_commands_ = 0;
   std::optional<TimelineSummary> last_;
 };
 

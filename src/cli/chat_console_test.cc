@@ -37,6 +37,7 @@ struct Conversation {
                                   .interrupted = [&] { return interrupt; }});
     console.Run();
     failed = console.failed_answers();
+    failed_commands = console.failed_commands();
     lines_left = lines.size();
   }
 
@@ -46,7 +47,7 @@ struct Conversation {
   std::vector<std::string> notes;
   std::vector<std::pair<std::string, std::string>> saved;
   bool interrupt = false;
-  int failed = 0;
+  int failed = 0, failed_commands = 0;
   size_t lines_left = 0;
 };
 
@@ -81,12 +82,14 @@ TEST(ChatConsoleTest, CommandsChangeTheSession) {
   EXPECT_EQ(chat.session.messages()[2].content, "second");
   ASSERT_EQ(chat.notes.size(), 4u);
   EXPECT_EQ(chat.notes[0], "there was no answer yet");
-  EXPECT_EQ(chat.notes[1], "error: there is no answer to give again");
+  EXPECT_EQ(chat.notes[1], "there is no question to answer again");
   EXPECT_NE(chat.notes[3].find("of answer"), std::string::npos);
   chat.Type({"/undo", "/undo", "/system", "/reset", "/nonsense x", "/help"});
   EXPECT_TRUE(chat.session.messages().empty());
-  EXPECT_EQ(chat.notes[8], "/nonsense: no such command; /help lists them");
+  EXPECT_EQ(chat.notes[8], "/nonsense: no such command; /help lists them, a space before the / makes it a message");
   EXPECT_NE(chat.notes[9].find("/save FILE"), std::string::npos);
+  EXPECT_EQ(chat.failed, 0);
+  EXPECT_EQ(chat.failed_commands, 1);
 }
 
 TEST(ChatConsoleTest, SavesTheConversationAsJson) {

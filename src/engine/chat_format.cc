@@ -136,6 +136,7 @@ void ChatFormat::WarnIfUseless() {
   const Result<std::string> question = Render({user}), asked = question.ok() ? question : Render({system, user});
   if (!asked.ok()) {
     warning_ = question.status().message() + " (it renders no plain question)";
+    useless_ = Status(question.status().code(), warning_ + kNameAnother);
     return;
   }
   const ChatMessage other = {.role = "user", .content = "What is 2 + 2?"};

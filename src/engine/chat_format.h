@@ -42,6 +42,8 @@ class ChatFormat {
   const std::string& warning() const { return warning_; }  // empty: none; also of a template that fails always
   // Why the template that the checkpoint has cannot be rendered; OK: it can, it has none, or another was asked for.
   const Status& replaced() const { return replaced_; }
+  // Why this format cannot write down even a question alone; OK: it can.
+  const Status& useless() const { return useless_; }
   // The token that ends a message where the format knows it, to be added to the eos tokens.
   std::optional<int32_t> end_id() const { return end_id_; }
 
@@ -70,7 +72,7 @@ class ChatFormat {
   SpecialTokens tokens_;
   std::string source_;
   std::string warning_;
-  Status replaced_;
+  Status replaced_, useless_;
   std::optional<int32_t> end_id_;
 };
 

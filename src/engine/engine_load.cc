@@ -15,7 +15,10 @@ Result<std::unique_ptr<Engine>> Engine::Load(const EngineOptions& options, const
   // A template that was asked for by name must work; the checkpoint's own is needed by chats only.
   const bool needed = options.chat == ChatUse::kEverything;
   if (!files.chat.ok() && (needed || !options.chat_template_path.empty())) return files.chat.status();
-  if (needed) QNEXT_RETURN_IF_ERROR(files.chat->replaced());
+  if (needed) {
+    QNEXT_RETURN_IF_ERROR(files.chat->replaced());
+    QNEXT_RETURN_IF_ERROR(files.chat->useless());
+  }
 
   const SequenceLimits limits{.context = context, .vocab_end = files.tokenizer.vocab_end()};
   QNEXT_ASSIGN_OR_RETURN(LoadedLanguageModel loaded, LoadLanguageModel(options.load, files.config, limits, progress));

@@ -29,8 +29,8 @@ class Surroundings:
             self.expect(f"bench: --out {os.path.basename(to)}", ["bench", "quick", "--model", kept, "--out", to], ["--out: ", "checkpoint's folder"], codes=(2,))
         chat = ["chat", "--model", kept, "--max-tokens", "1"]
         result = harness.run(self.suite.qnext, chat, f"/save {config}\n/save {kept}/new\n/save {self.folder}\n", TIMEOUT)
-        said = result.stderr.splitlines()[-3:]
-        good = result.returncode == 0 and [line.split(":")[0] for line in said[:2]] == ["/save"] * 2 and said[2] == f"{self.folder}: is a directory"
+        said = result.stderr.splitlines()[-4:-1]
+        good = result.returncode == 1 and [line.split(":")[0] for line in said[:2]] == ["/save"] * 2 and said[2] == f"{self.folder}: is a directory"
         self.suite.check("chat: /save into the checkpoint", good, harness.describe(result))
         after = {name: os.stat(os.path.join(kept, name)).st_mtime_ns for name in sorted(os.listdir(kept))}
         self.suite.check("the checkpoint stays as it was", after == before, f"{before} {after}")

@@ -494,6 +494,14 @@ class BadInput(bad_surroundings.Surroundings):
             edit_json("tokenizer_config.json", lambda v, s=source: v.update(chat_template=s))(broken)
             self.expect(f"chat: {name}", ["chat", "--model", broken], [f"error: {broken}/tokenizer_config.json: line 1: ", "renders no plain question"],
                         stdin="Hello\n")
+        for name, source in (("undefined", "{{ foo.bar }}"), ("division", "{{ 1 / 0 }}"), ("too large", "{{ range(1000000000) | list }}")):
+            shutil.rmtree(broken, ignore_errors=True)
+            shutil.copytree(self.good, broken)
+            edit_json("tokenizer_config.json", lambda v, s=source: v.update(chat_template=s))(broken)
+            if self.suite.wanted(f"chat: template {name}"):
+                result = harness.run(self.suite.qnext, ["chat", "--model", broken], "Hello\n", TIMEOUT)
+                one = len(result.stderr.splitlines()) == 1 and result.stderr.startswith(f"qnext: error: {broken}/tokenizer_config.json: line 1: ")
+                self.suite.check(f"chat: template {name}", result.returncode == 1 and result.stdout == "" and one, harness.describe(result))
         self.hostile_templates(broken)
         for name, source in (("never closed", "{% for message in messages %}{{ message.content }"), ("unknown tag", "{% teleport %}"),
                              ("unknown filter", "{{ messages | transmogrify }}")):
@@ -612,7 +620,8 @@ class BadInput(bad_surroundings.Surroundings):
                                   ("prompt is a number", '{"prompt": 7}', "line 1: prompt"), ("no messages", '{"messages": []}', "messages: must not be empty"),
                                   ("content is null", '{"messages": [{"role": "user", "content": null}]}', "messages[0].content"),
                                   ("key twice", '{"prompt": "a", "prompt": "b"}', '"prompt" occurs twice'),
-                                  ("tools beside prompt", '{"prompt": "a", "tools": []}', "tools: not with prompt"), ("unknown field", '{"prompt": "a", "stream": true}', "stream")):
+                                  ("tools beside prompt", '{"prompt": "a", "tools": []}', "tools: not with prompt"), ("unknown field", '{"prompt": "a", "stream": true}', "stream"),
+                                  ("max_tokens beyond 64 bits", '{"prompt": "a", "max_tokens": 18446744073709551615}', "max_tokens: is too large")):
             with open(path, "w", encoding="utf-8") as f:
                 f.write(line + "\n")
             self.expect(f"batch: {name}", ["batch", "--model", self.good, "--in", path, "--out", out], [path, named])

@@ -92,7 +92,7 @@ def interrupts(suite):
     chat.process.stdin.close()
     chat.process.stdin = open(os.devnull, "wb")
     code, out, error, _ = chat.end()
-    good = code == 0 and error.startswith("there was no answer yet\n/sta: no such command")
+    good = code == 1 and error.startswith("there was no answer yet\n/sta: no such command")
     suite.check("a last line without a line break counts", good, f"exit code {code}, stderr {error!r}")
 
 
@@ -185,9 +185,81 @@ def batch(suite):
             suite.check(f"batch: {name} keeps finished lines", good, f"exit code {process.returncode}, stderr {error!r}, kept {rows}, before {before!r}")
 
 
+def chat_lines(suite):
+    """What chat makes of lines that are long, end as on Windows, or hold commands that fail."""
+    chat = [suite.qnext, "chat", "--model", harness.TINY, "--temperature", "0", "--max-tokens", "12"]
+
+    def run(text, *options):
+        return subprocess.run([*chat, *options], input=text, capture_output=True, text=True, timeout=PATIENCE)
+
+    plain, windows = run("What is 1 + 1?\n/exit\n"), run("What is 1 + 1?\r\n/exit\r\n")
+    suite.check("chat: lines that end as on Windows", windows.returncode == 0 and windows.stdout == plain.stdout and windows.stderr == plain.stderr, repr(windows))
+    for text, says in (("/save /no/such/folder\n", "/no/such/folder"), ("/frobnicate\n", "no such command")):
+        result = run(text)
+        good = result.returncode == 1 and says in result.stderr and result.stderr.endswith("qnext: error: 1 of the commands failed\n")
+        suite.check(f"chat: {text.strip()} in a pipe", good, repr(result))
+    with tempfile.TemporaryFile(dir=harness.scratch_folder()) as endless:
+        endless.truncate(300 << 20)  # zeros, no line break
+        result = subprocess.run(chat, stdin=endless, capture_output=True, text=True, timeout=PATIENCE)
+    good = result.returncode == 1 and result.stderr == "qnext: error: standard input: a line of more than the 268435456 bytes that a text may have\n"
+    suite.check("chat: a line without end", good, repr(result.stderr[-300:]))
+
+
+def options_tell(suite):
+    """Options of chat and batch that a reader would miss only in what is answered."""
+    with tempfile.TemporaryDirectory(dir=harness.scratch_folder()) as folder:
+        template, lines = os.path.join(folder, "first.jinja"), os.path.join(folder, "in.jsonl")
+        with open(template, "w", encoding="utf-8") as f:
+            f.write("{{ messages[0].content }}")
+        common = ["--model", harness.TINY, "--temperature", "0", "--ignore-eos", "--max-tokens", "24"]
+
+        def run(arguments, text=""):
+            return subprocess.run([suite.qnext, *arguments], input=text, capture_output=True, text=True, timeout=PATIENCE)
+
+        # A template that says the first message only: the system message is the prompt.
+        said = run(["generate", *common, "--prompt", "The capital of France is"]).stdout.rstrip("\n")
+        chat = ["chat", *common, "--chat-template", template]
+        heard = run([*chat, "--system", "The capital of France is"], "Hello\n").stdout.rstrip("\n")
+        suite.check("chat --system", said != "" and heard == said, f"{heard!r} {said!r}")
+        cut = said[len(said) // 2:][:4]
+        stopped = run([*chat, "--stop", cut], "The capital of France is\n").stdout.rstrip("\n")
+        suite.check("chat --stop", stopped == said[:said.index(cut)].rstrip("\n"), f"{stopped!r} {said!r} at {cut!r}")
+        short = run([*chat[:-4], "--max-tokens", "5", *chat[-2:]], "The capital of France is\n").stdout.rstrip("\n")
+        suite.check("chat --max-tokens", said.startswith(short) and 0 < len(short) < len(said), f"{short!r} {said!r}")
+        with open(lines, "w", encoding="utf-8") as f:
+            f.write('{"prompt": "The capital of France is"}\n')
+        batch = ["batch", *common, "--in", lines, "--out", "-"]
+        suite.check("batch answers as generate does", json.loads(run(batch).stdout)["text"].rstrip("\n") == said, "")
+        stopped = json.loads(run([*batch, "--stop", cut]).stdout)
+        suite.check("batch --stop", stopped["text"] == said[:said.index(cut)] and stopped["finish_reason"] == "stop", repr(stopped))
+
+        # Nothing but the built-in template knows which token ends a message.
+        model = os.path.join(folder, "model")
+        os.mkdir(model)
+        for name in os.listdir(harness.TINY):
+            os.symlink(os.path.join(harness.TINY, name), os.path.join(model, name))
+        for name, change in (("tokenizer_config.json", lambda v: v.pop("chat_template")), ("generation_config.json", lambda v: v.update(eos_token_id=4096)),
+                             ("config.json", lambda v: v.update(eos_token_id=4096))):
+            with open(os.path.join(harness.TINY, name), encoding="utf-8") as f:
+                value = json.load(f)
+            change(value)
+            os.remove(os.path.join(model, name))
+            with open(os.path.join(model, name), "w", encoding="utf-8") as f:
+                json.dump(value, f)
+        with open(lines, "w", encoding="utf-8") as f:
+            f.write('{"messages": [{"role": "user", "content": "What is 37 + 45?"}]}\n')
+        result = run(["batch", "--model", model, "--temperature", "0", "--max-tokens", "60", "--in", lines, "--out", "-"])
+        answer = json.loads(result.stdout)
+        suite.check("batch: the template's own end of a message", answer["finish_reason"] == "stop" and answer["text"] == "37 + 45 = 82", repr(answer))
+        for option in ("--in", "--out"):
+            arguments = {"--in": "-", "--out": "-", option: ""}
+            result = run(["batch", *common, *(word for pair in arguments.items() for word in pair)])
+            suite.check(f"batch: {option} is empty", result.returncode == 2 and result.stderr.startswith(f"qnext: error: {option}: a file is needed"), repr(result))
+
+
 def main():
     suite = harness.Suite(__doc__)
-    for part in (full_disk, interrupts, generate, batch, synth):
+    for part in (full_disk, interrupts, generate, batch, chat_lines, options_tell, synth):
         part(suite)
     suite.finish()
 
