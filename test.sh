@@ -232,8 +232,8 @@ if $full; then
 fi
 
 if build_or_record "C++, address and undefined" asan; then
-  ctest_suite "C++, address and undefined" asan
   python_suite "cli/test_bad_input, address, undefined" asan-bad-input.log tests/cli/test_bad_input.py --qnext build/asan/bin/qnext
+  ctest_suite "C++, address and undefined" asan
   collect_suites
 fi
 if $full && build_or_record "C++, thread" tsan; then

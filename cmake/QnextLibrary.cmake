@@ -83,6 +83,8 @@ function(qnext_test_optimisation target room)
   endif()
 endfunction()
 
+set(QNEXT_LONG_TESTS model checkpoint kernels text cli server engine)
+
 # qnext_test(<folder> SOURCES <files> [DEPS <folders>] [APART <files>]): one test program per folder, its cases registered one by one.
 function(qnext_test name)
   if(NOT QNEXT_BUILD_TESTS)
@@ -96,6 +98,12 @@ function(qnext_test name)
   qnext_unity(${name}_test TESTS ${ARG_APART})
   qnext_test_optimisation(${name}_test ${name})
   add_test(NAME ${name} COMMAND ${name}_test)
+  # The long ones first, or one core waits for the last of them: seconds under sanitizers.
+  list(FIND QNEXT_LONG_TESTS ${name} long)
+  if(NOT long EQUAL -1)
+    math(EXPR cost "100 - 10 * ${long}")
+    set_tests_properties(${name} PROPERTIES COST ${cost})
+  endif()
   if(ARG_LABELS)
     set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}")
   endif()

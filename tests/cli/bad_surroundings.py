@@ -114,7 +114,7 @@ class Surroundings:
 
     def address_space(self, arguments):
         """At every limit either an answer, or a reason from the program, or one from the loader, which could not start it."""
-        for megabytes in (8, 11, 12, 13, 16, 19, 20, 22, *range(24, 400, 16)):
+        for megabytes in (13, 16, 19, 20, 22, *range(24, 400, 16)):
             name = f"{megabytes} MB of address space"
             if not self.suite.wanted(name):
                 continue
