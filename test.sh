@@ -81,13 +81,13 @@ build_or_record() {
   fi
 }
 
-# ctest_suite <suite> <preset>: all C++ tests of one build, counted case by case.
+# ctest_suite <suite> <preset> [filter]: the C++ tests of one build, all or those of a GoogleTest filter, counted case by case.
 ctest_suite() {
   local suite=$1 preset=$2 start=$SECONDS status=0 counts passed failed skipped
   local log=$logs/$preset-ctest.log junit=$logs/$preset-ctest.xml reports=$logs/$preset-gtest
   rm -rf "$reports" "$junit"
   mkdir -p "$reports"
-  GTEST_OUTPUT="json:$reports/" ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 \
+  GTEST_FILTER=${3:-*} GTEST_OUTPUT="json:$reports/" ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 \
     ctest --test-dir "build/$preset" --parallel "$jobs" --timeout 600 --output-on-failure --no-tests=error \
     --output-junit "$junit" >"$log" 2>&1 || status=$?
   if ! counts=$("$venv/bin/python" tests/support/count_ctest.py "$junit" "$reports" 2>>"$log"); then
@@ -231,9 +231,13 @@ if $full; then
   tidy_suite
 fi
 
+# Left out under sanitizers, where these take minutes: the same kernels over large shapes once more (ragged ones and the int8
+# paths of the whole model stay), and whole commands that print figures about the 80B.
+repeated='*Matmul.RealShapes:Golden.EveryCpuPathInFloat32:Inspect.An80BCheckpointInSeconds:BenchRunsTest.MachineReportOnDisk'
+repeated+=':PlanCommand.BoundOfAMeasuredRun'
 if build_or_record "C++, address and undefined" asan; then
   python_suite "cli/test_bad_input, address, undefined" asan-bad-input.log tests/cli/test_bad_input.py --qnext build/asan/bin/qnext
-  ctest_suite "C++, address and undefined" asan
+  ctest_suite "C++, address and undefined" asan "-$repeated"
   collect_suites
 fi
 if $full && build_or_record "C++, thread" tsan; then
