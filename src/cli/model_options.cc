@@ -28,6 +28,7 @@ constexpr char kInt8DenseCost[] =
     "dense weights int8: KL 4e-4 on the tiny references, arg-max 95-97% equal (docs/numerics.md)";
 constexpr char kReferenceIsa[] = "reference";
 constexpr int kMostThreads = 1024;
+constexpr int64_t kMostFetchBlocks = 256;
 
 // The value of `name` in a table of names; null if it has none.
 template <typename Table>
@@ -76,6 +77,9 @@ void AddModelOptions(CLI::App& app, ModelFlags& flags) {
       ->capture_default_str();
   app.add_option("--cached-experts", flags.cached_experts, "experts in GPU memory, for measurements")->group("");
   app.add_option("--fetch", flags.fetch, "misses of a layer that a step fetches, for measurements")->group("");
+  app.add_option("--fetch-blocks", flags.fetch_blocks,
+                 "blocks of the kernel that fetches, for measurements of slow links")
+      ->group("");
   app.add_option("--threads", flags.threads,
                  "CPU workers; default: physical cores less one (of the fast kind, within the container's quota)")
       ->type_name("N");
@@ -162,6 +166,9 @@ Status CheckModelFlags(const ModelFlags& flags) {
   for (const auto& [name, value] : {std::pair{"--cached-experts", flags.cached_experts}, {"--fetch", flags.fetch}}) {
     if (value && *value < 0) return InvalidArgument(fmt::format("{}: must be at least 0, not {}", name, *value));
   }
+  if (flags.fetch_blocks && (*flags.fetch_blocks < 1 || *flags.fetch_blocks > kMostFetchBlocks)) {
+    return InvalidArgument(fmt::format("--fetch-blocks: 1 to {}, not {}", kMostFetchBlocks, *flags.fetch_blocks));
+  }
   if (flags.ctx && *flags.ctx < 2) {
     return InvalidArgument(
         fmt::format("--ctx: must be at least 2, a token of prompt and one of answer, not {}", *flags.ctx));
@@ -194,6 +201,7 @@ Result<ModelLoadOptions> ToLoadOptions(const ModelFlags& flags) {
   options.handshake_segments = flags.handshake == "segments";
   options.cached_experts = flags.cached_experts;
   options.fixed_fetch = flags.fetch;
+  options.fetch_blocks = flags.fetch_blocks;
   options.synthetic = flags.synthetic;
   if (!flags.routing.empty()) {
     options.routing = *ParseRouting(flags.routing);

@@ -26,8 +26,8 @@ struct ModelFlags {
   std::string vram;       // a size; empty: what the GPU has free
   std::string ram;        // a size; empty: what the system has
   std::string handshake = "graph";
-  int threads = 0;                               // 0: chosen by the machine
-  std::optional<int64_t> cached_experts, fetch;  // for measurements, not shown by --help
+  int threads = 0;                                             // 0: chosen by the machine
+  std::optional<int64_t> cached_experts, fetch, fetch_blocks;  // for measurements, not shown by --help
   std::optional<int64_t> ctx;
   std::string kv = "bf16";
   std::string activations = "int8";

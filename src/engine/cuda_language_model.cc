@@ -185,6 +185,7 @@ Result<LoadedLanguageModel> LoadCudaLanguageModel(const ModelLoadOptions& option
       .cached_experts = options.cached_experts,
       .kernels = kernels,
       .fixed_fetch = options.fixed_fetch,
+      .fetch_blocks = options.fetch_blocks,
       .handshake = options.handshake_segments ? cuda::Handshake::kSegments : cuda::Handshake::kGraph,
       .ram_bytes = options.ram_bytes};
   std::unique_ptr<cuda::CudaModel> model;

@@ -35,8 +35,9 @@ struct ModelLoadOptions {
   Device device = Device::kCpu;
   std::optional<int64_t> vram_bytes;  // a hard bound on the GPU memory of this process; absent: what is free
   // For measurements: how many experts GPU memory holds (absent: as many as fit), and how many misses of each layer a
-  // step fetches (absent: what measuring says).
-  std::optional<int64_t> cached_experts, fixed_fetch;
+  // step fetches (absent: what measuring says), by how many blocks of a kernel (absent: the usual; fewer make the link
+  // slower).
+  std::optional<int64_t> cached_experts, fixed_fetch, fetch_blocks;
   std::optional<int64_t> ram_bytes;  // a hard bound on the RAM for weights; absent: what the system has
   bool handshake_segments = false;   // steps in pieces, for profilers
   // Weights made in place instead of a folder: a kind of checkpoint/synthetic.h. Empty: none.

@@ -52,6 +52,7 @@ struct CudaModelOptions {
   // a layer's, and whether what is cached stays as it is.
   const Kernels* kernels = nullptr;
   std::optional<int64_t> fixed_fetch;
+  std::optional<int64_t> fetch_blocks;  // of the kernel that fetches; fewer than the usual stand for a slower link
   bool promotions = true;
   Handshake handshake = Handshake::kGraph;
   // How long the GPU waits for the CPU's part of a layer.

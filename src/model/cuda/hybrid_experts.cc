@@ -19,8 +19,6 @@ namespace {
 
 // First guesses of the split, before anything has been measured.
 constexpr double kCpuBytesPerSecond = 80e9, kLinkBytesPerSecond = 35e9;
-// Blocks of a fetch within a step: enough loads under way for any link.
-constexpr int64_t kFetchBlocks = 32;
 // A longer pause between two steps is not the model's.
 constexpr std::chrono::milliseconds kPause{20};
 
@@ -153,7 +151,7 @@ Status HybridExperts::LaunchFetch(int64_t layer) const {
                              .count = places_.fetch_counts + layer,
                              .experts = places_.fetch_experts + layer * kMostFetched,
                              .slots = places_.fetch_slots + layer * kMostFetchSlots,
-                             .blocks = kFetchBlocks,
+                             .blocks = options_.fetch_blocks,
                              .mail = mail_.mails + layer},
                             stream_);
 }

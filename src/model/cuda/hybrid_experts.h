@@ -27,12 +27,16 @@
 
 namespace qnext::cuda {
 
+// Blocks of a fetch within a step: enough loads under way for any link. Fewer make a slow link of a fast one.
+inline constexpr int64_t kFetchBlocks = 32;
+
 struct HybridOptions {
   const Kernels* kernels = nullptr;  // of the CPU's experts
   ThreadPool* pool = nullptr;        // whose first thread calls; must outlive the model
   int64_t rows = 1;                  // the most of a step
   // Experts of each layer that a step may fetch, always; absent: what has been measured decides.
   std::optional<int64_t> fixed_fetch;
+  int64_t fetch_blocks = kFetchBlocks;                             // of the kernel that fetches, within a step
   bool pin = true;                                                 // false: as where the system refuses to
   bool promotions = true;                                          // false: what is cached stays
   std::chrono::nanoseconds wait_limit = std::chrono::seconds(10);  // of the GPU, for the CPU's part of a layer
