@@ -98,14 +98,15 @@ void MeasureRouter(Workbench& bench, int64_t m) {
         [&](int64_t, cuda::Stream stream) { return cuda::LaunchRouterSplit(args, stream); });
 }
 
-void MeasureSample(Workbench& bench, int32_t top_k, int64_t m) {
+// top_k 0: among all tokens.
+void MeasureSample(Workbench& bench, int32_t top_k, double top_p, int64_t m) {
   std::vector<float> logits(static_cast<size_t>(m * kVocabulary));
   for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(i * 7919 % 100003) * 1e-4f;
   const cuda::SamplingRow row = {.seed = 1,
                                  .stream = 0,
                                  .drawn = 0,
                                  .temperature = top_k == 1 ? 0.0 : 0.7,
-                                 .top_p = 0.8,
+                                 .top_p = top_p,
                                  .min_p = 0,
                                  .presence_penalty = 0,
                                  .frequency_penalty = 0,
@@ -125,7 +126,7 @@ void MeasureSample(Workbench& bench, int32_t top_k, int64_t m) {
                                  .m = m,
                                  .logits_stride = kVocabulary,
                                  .vocab_end = kVocabulary};
-  Small(bench, fmt::format("sample/{}/k{}/m{}", kVocabulary, top_k, m),
+  Small(bench, fmt::format("sample/{}/k{}/p{}/m{}", kVocabulary, top_k, top_p, m),
         [&](int64_t, cuda::Stream stream) { return cuda::LaunchSample(args, stream); });
 }
 
@@ -135,7 +136,8 @@ void MeasureStep(Workbench& bench) {
   for (const int64_t m : {1, 8}) {
     MeasureRows(bench, m);
     MeasureRouter(bench, m);
-    for (const int32_t top_k : {1, 20, 64}) MeasureSample(bench, top_k, m);
+    for (const int32_t top_k : {1, 20, 64, 200, 0}) MeasureSample(bench, top_k, 0.8, m);
+    MeasureSample(bench, 0, 1, m);
   }
 }
 

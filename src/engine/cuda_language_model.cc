@@ -58,13 +58,8 @@ class CudaLanguageModel final : public LanguageModel {
     return model_->Forward(kSlot, ids, {.logits = logits.data(), .logit_rows = 1}, cancelled);
   }
 
-  // Log-probabilities need all logits of a place, so these are taken to the host and the Sampler; so are draws without
-  // a limit of candidates, or with one that holds them all, which the Sampler takes in another order.
-  bool CanSample(const SamplingParams& params) const override {
-    const int64_t vocab = model_->options().vocab_end > 0 ? model_->options().vocab_end : vocab_size();
-    const bool few = params.top_k >= 1 && params.top_k <= cuda::kMostSampledCandidates && params.top_k < vocab;
-    return !params.logprobs && (params.temperature == 0 || few);
-  }
+  // Log-probabilities need all logits of a place, so these are taken to the host and the Sampler.
+  bool CanSample(const SamplingParams& params) const override { return !params.logprobs; }
 
   Status StartSampling(const SamplingParams& params, uint64_t seed, uint64_t stream,
                        std::span<const int32_t> prompt) override {

@@ -1,6 +1,7 @@
 // The choice of the next token on the GPU against the Sampler, from the same logits and the same random numbers.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -125,10 +126,55 @@ TEST_F(CudaSample, DrawsWhatTheSamplerDrawsFromTheSameNumbers) {
   }
 }
 
+TEST_F(CudaSample, DrawsAmongManyTokensWhatTheSamplerDraws) {
+  // Weights differ by a few units of 2^-24 of each, with changing sign, and by 2^-43 from being integers on the device.
+  // Up to a border halfway through n tokens that adds up to some 1e-7 / sqrt(n) of the sum, or, were expf biased by a
+  // tenth of a unit, to 1e-8; times 150 000 borders: one draw in 700 may differ. Of 128, two are allowed.
+  for (const SamplingParams& p :
+       {Params(1, 0), Params(1, -1, 0.9), Params(0.7, 0, 0.8, 0.001), Params(1.5, 0, 1, 0.05), Params(1, 0, 0),
+        Params(2, 65), Params(2, 512, 0.9), Params(2, 513, 0.9), Params(2, 5000), Params(2, 5000, 0.95, 0.01),
+        Params(0.05, 0, 0.99), Params(1e-300, 0), Params(1, 200000, 0.5)}) {
+    for (const auto& [vocab, padded] : {std::pair<int64_t, int64_t>{151669, 151936}, {1000, 1003}}) {
+      EXPECT_LE(Differences({p, vocab, padded}, 16, 2760), 2) << p.temperature << " " << p.top_k << " " << p.top_p;
+    }
+  }
+  // No more tokens than are found one after another, and all of them: by id, as the Sampler does it.
+  for (const int64_t vocab : {1, 2, 31, 33, 64}) {
+    EXPECT_EQ(Differences({Params(1.5, vocab), vocab, vocab + 5}, 64, 2770), 0) << vocab;
+    EXPECT_EQ(Differences({Params(1.5, 0, 0.9), vocab, vocab + 5}, 64, 2780), 0) << vocab;
+  }
+}
+
+// Weights of 1 and 0 have no rounding: each draw must be the Sampler's.
+TEST_F(CudaSample, DrawsAmongEqualLogitsExactly) {
+  for (const int64_t vocab : {5, 1024, 1025, 151669}) {
+    std::vector<float> logits(static_cast<size_t>(8 * vocab));
+    std::mt19937 random(2790);
+    for (float& x : logits) x = std::array{2.5f, 2.5f, -1000.0f, -std::numeric_limits<float>::infinity()}[random() % 4];
+    for (size_t row = 0; row < 8; ++row) logits[(row + 1) * static_cast<size_t>(vocab) - 1] = 2.5f;
+    for (const SamplingParams& p : {Params(1, 0), Params(1, 0, 0.375), Params(1, 100), Params(1, 1000, 0.75)}) {
+      const Case c = {p, vocab, vocab};
+      const std::vector<int32_t> actual = OnDevice(c, logits, 16);
+      for (size_t i = 0; i < 8; ++i) {
+        Sampler sampler(p, 77, i, static_cast<int32_t>(vocab));
+        for (size_t step = 0; step < 16; ++step) {
+          const size_t n = static_cast<size_t>(vocab);
+          const Result<SampledToken> expected = sampler.Sample(std::span(logits).subspan(i * n, n));
+          ASSERT_TRUE(expected.ok()) << expected.status().message();
+          EXPECT_EQ(actual[step * 8 + i], expected->id) << vocab << " tokens, top_k " << p.top_k << ", row " << i;
+        }
+      }
+    }
+  }
+}
+
 TEST_F(CudaSample, PenaltiesCountWhatWasChosen) {
   SamplingParams p = Params(0, 0);
   p.presence_penalty = 0.5, p.frequency_penalty = 0.25, p.repetition_penalty = 1.1;
   EXPECT_EQ(Differences({p, 151936, 151936}, 12, 2740), 0);
+  // Among all tokens: a token that was drawn otherwise changes the row's counts, and so may change the draws behind it.
+  p.temperature = 0.5, p.top_p = 0.9;
+  EXPECT_LE(Differences({p, 151936, 151936}, 12, 2745), 3);
 }
 
 TEST_F(CudaSample, SaysWhenLogitsAreBroken) {
@@ -138,8 +184,12 @@ TEST_F(CudaSample, SaysWhenLogitsAreBroken) {
   logits[2 * 500 + 3] = kInfinity;
   for (size_t i = 0; i < 500; ++i) logits[3 * 500 + i] = -kInfinity;
   logits[4 * 500 + 100] = -kInfinity;  // excluded, nothing worse
-  const std::vector<int32_t> tokens = OnDevice({Params(0, 0), 500, 500}, logits, 1);
-  for (size_t row = 0; row < 8; ++row) EXPECT_EQ(tokens[row] < 0, row >= 1 && row <= 3) << row;
+  for (const SamplingParams& p : {Params(0, 0), Params(1, 20), Params(1, 0), Params(1, 100, 0.9)}) {
+    const std::vector<int32_t> tokens = OnDevice({p, 500, 500}, logits, 1);
+    for (size_t row = 0; row < 8; ++row) {
+      EXPECT_EQ(tokens[row] < 0, row >= 1 && row <= 3) << row << ", top_k " << p.top_k;
+    }
+  }
 }
 
 }  // namespace

@@ -1,10 +1,11 @@
-// The choice of the next token: every block finds the likeliest of its slice of the vocabulary, one warp a row merges
-// them and draws. Requests that may choose among more than kMostSampledCandidates tokens are drawn on the host.
+// The choice of the next token: every block finds the likeliest of its slice of the vocabulary; then one warp a row
+// merges them and draws, or, where the choice is among more than kFewCandidates tokens, one block (sample_wide.cuh).
 #include <cfloat>
 
 #include "base/range.h"
 #include "hw/cuda/cuda_status.h"
 #include "kernels/cuda/kernel_launch.h"
+#include "kernels/cuda/sample_wide.cuh"
 #include "kernels/cuda/sampling.h"
 
 namespace qnext::cuda {
@@ -19,7 +20,7 @@ struct Candidate {
 };
 // The likeliest of one slice, falling, and whether its logits are numbers.
 struct Slice {
-  Candidate candidates[kMostSampledCandidates];
+  Candidate candidates[kFewCandidates];
   int32_t count;
   int32_t broken;
 };
@@ -37,7 +38,13 @@ __device__ Candidate WarpLikeliest(Candidate c) {
   return c;
 }
 
-__device__ int Wanted(const SamplingRow& row) { return row.temperature == 0 ? 1 : row.top_k; }
+__device__ bool IsWide(const SamplingRow& row, int64_t vocab) {
+  return row.temperature != 0 && (row.top_k <= 0 || row.top_k > kFewCandidates || row.top_k >= vocab);
+}
+// How many tokens are found one after another; a wide draw needs the highest logit.
+__device__ int Wanted(const SamplingRow& row, int64_t vocab) {
+  return row.temperature == 0 || IsWide(row, vocab) ? 1 : row.top_k;
+}
 
 // The host's Sampler::Adjust.
 __device__ float Adjusted(const SampleArgs& args, const SamplingRow& row, int64_t slot, float logit, int64_t id) {
@@ -73,7 +80,7 @@ __global__ void __launch_bounds__(kSliceThreads) LikeliestOfSlice(SampleArgs arg
     if (!(logit <= FLT_MAX) || !(adjusted <= FLT_MAX)) broken = 1;
   }
   __syncthreads();
-  const int wanted = min(Wanted(choice), size);
+  const int wanted = min(Wanted(choice, args.vocab_end), size);
   int count = 0;
   for (; count < wanted; ++count) {
     Candidate mine = {-INFINITY, INT32_MAX};
@@ -98,7 +105,7 @@ __global__ void __launch_bounds__(kSliceThreads) LikeliestOfSlice(SampleArgs arg
 }
 
 // Philox-4x32-10, as engine/random.cc has it.
-__device__ double UniformAt(uint64_t seed, uint64_t stream, uint64_t position) {
+__device__ uint64_t RandomBits53(uint64_t seed, uint64_t stream, uint64_t position) {
   uint32_t c0 = static_cast<uint32_t>(position), c1 = static_cast<uint32_t>(position >> 32);
   uint32_t c2 = static_cast<uint32_t>(stream), c3 = static_cast<uint32_t>(stream >> 32);
   uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
@@ -108,7 +115,7 @@ __device__ double UniformAt(uint64_t seed, uint64_t stream, uint64_t position) {
     c0 = n0, c1 = static_cast<uint32_t>(p1), c2 = n2, c3 = static_cast<uint32_t>(p0);
     k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
   }
-  return static_cast<double>((uint64_t{c0} << 32 | c1) >> 11) * 0x1p-53;
+  return (uint64_t{c0} << 32 | c1) >> 11;
 }
 
 // The draw among `count` candidates, falling, as CandidateSet does it: top_p, then min_p, then one number.
@@ -135,7 +142,8 @@ __device__ int32_t Draw(const SamplingRow& row, const Candidate* candidates, int
   }
   total = 0;
   for (int i = 0; i < count; ++i) total += weight(i);
-  const double target = UniformAt(row.seed, row.stream, row.drawn) * total;
+  const double uniform = static_cast<double>(RandomBits53(row.seed, row.stream, row.drawn)) * 0x1p-53;
+  const double target = uniform * total;
   double sum = 0;
   int32_t chosen = candidates[0].id;
   for (int i = 0; i < count; ++i) {
@@ -148,16 +156,11 @@ __device__ int32_t Draw(const SamplingRow& row, const Candidate* candidates, int
   return chosen;
 }
 
-// One warp a row. Lane l holds the heads of the slices l and l + 32.
-__global__ void Choose(SampleArgs args) {
-  __shared__ Candidate kept[kMostSampledCandidates];
-  const int lane = static_cast<int>(threadIdx.x);
-  const int64_t row = blockIdx.x, slot = SlotOf(args, row);
-  SamplingRow& choice = args.rows[slot];
-  const Slice* slices = reinterpret_cast<const Slice*>(args.scratch) + row * kSlices;
+// The likeliest of the row's slices, merged, of which warp 0 needs `wanted`: lane l holds the heads of the slices l and
+// l + 32. Returns how many there are.
+__device__ int MergeSlices(const Slice* slices, int wanted, Candidate* kept) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
   int head[2] = {0, 0};
-  const bool broken = __any_sync(0xffffffffu, slices[lane].broken != 0 || slices[lane + 32].broken != 0) != 0;
-  const int wanted = Wanted(choice);
   int count = 0;
   for (; count < wanted; ++count) {
     Candidate mine = {-INFINITY, INT32_MAX};
@@ -174,10 +177,40 @@ __global__ void Choose(SampleArgs args) {
     if (lane == 0) kept[count] = best;
   }
   __syncwarp();
-  if (lane != 0) return;
+  return count;
+}
+
+// One block a row; only wide draws need more than its first warp.
+__global__ void __launch_bounds__(kWideThreads) Choose(SampleArgs args) {
+  __shared__ Candidate kept[kFewCandidates];
+  __shared__ WideShared wide;
+  __shared__ int found;
+  const int64_t row = blockIdx.x, slot = SlotOf(args, row);
+  SamplingRow& choice = args.rows[slot];
+  const bool is_wide = IsWide(choice, args.vocab_end);
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  if (!is_wide && threadIdx.x >= 32) return;
+  const Slice* slices = reinterpret_cast<const Slice*>(args.scratch) + row * kSlices;
+  const bool broken = __any_sync(0xffffffffu, slices[lane].broken != 0 || slices[lane + 32].broken != 0) != 0;
+  int count = 0;
+  if (threadIdx.x < 32) count = MergeSlices(slices, Wanted(choice, args.vocab_end), kept);
   int32_t token = -1;
+  if (is_wide) {
+    if (threadIdx.x == 0) found = count;
+    __syncthreads();
+    count = found;
+    if (!broken && count > 0) {
+      const float* logits = args.logits + row * args.logits_stride;
+      token = DrawWide(
+          wide, choice, [&](int32_t id) { return Adjusted(args, choice, slot, logits[id], id); },
+          static_cast<int32_t>(args.vocab_end), kept[0].logit, RandomBits53(choice.seed, choice.stream, choice.drawn),
+          kMostRanked);
+    }
+    __syncthreads();  // all have read what the first thread changes now
+  }
+  if (threadIdx.x != 0) return;
   if (!broken && count > 0) {
-    token = choice.temperature == 0 ? kept[0].id : Draw(choice, kept, count);
+    if (!is_wide) token = choice.temperature == 0 ? kept[0].id : Draw(choice, kept, count);
     ++choice.drawn;
     if (choice.penalizes != 0) {
       args.seen[slot * args.vocab_end + token] = 1;
@@ -199,7 +232,7 @@ Status LaunchSample(const SampleArgs& args, Stream stream) {
       LaunchKernel("sample_slices", LikeliestOfSlice,
                    {.blocks_x = kSlices, .blocks_y = args.m, .threads_x = kSliceThreads, .shared_bytes = shared},
                    stream, args, slice));
-  return LaunchKernel("sample_choose", Choose, {.blocks_x = args.m, .threads_x = 32}, stream, args);
+  return LaunchKernel("sample_choose", Choose, {.blocks_x = args.m, .threads_x = kWideThreads}, stream, args);
 }
 
 }  // namespace qnext::cuda

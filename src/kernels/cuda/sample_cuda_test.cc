@@ -201,5 +201,67 @@ TEST_F(CudaSample, DrawsFollowTheDistributionThatTheLimitsLeave) {
   }
 }
 
+// Wide draws against a plain reading: every token that is left keeps its share, in groups of 64 ranks, within five
+// standard deviations, and no other token is drawn. Rows of a launch may be of both kinds.
+TEST_F(CudaSample, DrawsAmongManyTokensFollowTheDistributionThatTheLimitsLeave) {
+  struct Limits {
+    double temperature;
+    int32_t top_k;
+    double top_p, min_p;
+  };
+  constexpr int64_t kVocab = 4097, kDraws = 4000, kRows = 8;
+  constexpr size_t kGroup = 64;
+  const std::vector<float> logits = RandomActivations(kVocab, 10);
+  std::vector<int32_t> order(kVocab);
+  for (int64_t i = 0; i < kVocab; ++i) order[Index(i)] = static_cast<int32_t>(i);
+  std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return logits[Index(a)] > logits[Index(b)]; });
+  std::vector<float> many;
+  for (int64_t i = 0; i < kRows; ++i) many.insert(many.end(), logits.begin(), logits.end());
+  for (const Limits& limits :
+       {Limits{1, 0, 1, 0}, {0.5, 0, 0.7, 0}, {1, 0, 1, 0.4}, {1, 300, 0.9, 0}, {2, 900, 1, 0}}) {
+    std::vector<double> weights;
+    double total = 0;
+    for (int64_t i = 0; i < (limits.top_k > 0 ? limits.top_k : kVocab); ++i) {
+      const double distance =
+          static_cast<double>(logits[Index(order[0])]) - static_cast<double>(logits[Index(order[Index(i)])]);
+      weights.push_back(std::exp(-distance / limits.temperature));
+      total += weights.back();
+    }
+    size_t kept = 0;
+    for (double sum = 0; kept < weights.size() && (limits.top_p >= 1 || sum < limits.top_p * total);)
+      sum += weights[kept++];
+    while (kept > 1 && weights[kept - 1] < limits.min_p) --kept;
+    weights.resize(kept);
+    total = 0;
+    for (const double w : weights) total += w;
+
+    std::vector<SamplingRow> rows(kRows, Greedy());
+    for (size_t i = 0; i + 1 < rows.size(); ++i) {  // the last one stays greedy
+      rows[i].seed = 78, rows[i].stream = i, rows[i].temperature = limits.temperature;
+      rows[i].top_k = limits.top_k, rows[i].top_p = limits.top_p, rows[i].min_p = limits.min_p;
+    }
+    std::map<int32_t, int64_t> drawn;
+    constexpr int64_t kLaunches = kDraws / (kRows - 1);
+    for (int64_t i = 0; i < kLaunches; ++i) {
+      const std::vector<int32_t> tokens = Draw(rows, many, kVocab, kVocab);
+      EXPECT_EQ(tokens.back(), order[0]);
+      for (size_t r = 0; r + 1 < tokens.size(); ++r) ++drawn[tokens[r]];
+    }
+    constexpr double kAll = kLaunches * (kRows - 1);
+    for (size_t begin = 0; begin < kept; begin += kGroup) {
+      double p = 0, count = 0;
+      for (size_t i = begin; i < std::min(kept, begin + kGroup); ++i) {
+        p += weights[i] / total;
+        count += static_cast<double>(drawn[order[i]]);
+        drawn.erase(order[i]);
+      }
+      EXPECT_NEAR(count, p * kAll, 5 * std::sqrt(kAll * p * (1 - p)) + 2)
+          << "rank " << begin << ", top_k " << limits.top_k;
+    }
+    EXPECT_LE(drawn.size(), 1u) << "only the token at the border of a cut may be one more";
+    for (const auto& [token, count] : drawn) EXPECT_EQ(token, kept < order.size() ? order[kept] : -1);
+  }
+}
+
 }  // namespace
 }  // namespace qnext::cuda

@@ -6,8 +6,12 @@
 
 namespace qnext::cuda {
 
-// The most tokens a draw on the device chooses from; greedy choices need one. Others stay with the host's sampler.
-constexpr int32_t kMostSampledCandidates = 64;
+// Up to so many tokens to choose from (top_k) are found one after another; greedy choices need one. Draws among more,
+// or among all, pass over the logits a few times instead, with weights that are integers (sample_wide.cuh).
+constexpr int32_t kFewCandidates = 64;
+// With top_k up to here the candidates' weights are laid end to end by rank, otherwise by id, as engine/candidates.h
+// has it: which token a random number means depends on that.
+constexpr int32_t kMostRanked = 512;
 
 // What a row's request asks for; lives in device memory and is written when a request starts.
 struct SamplingRow {
@@ -15,7 +19,7 @@ struct SamplingRow {
   uint64_t drawn;  // tokens drawn so far; the kernel advances it
   double temperature, top_p, min_p;
   double presence_penalty, frequency_penalty, repetition_penalty;
-  int32_t top_k;      // 1 .. kMostSampledCandidates, below vocab_end, unless temperature is 0
+  int32_t top_k;      // 0, or as many as there are tokens: no limit; without effect where temperature is 0
   int32_t penalizes;  // any penalty differs from its neutral value: counts and seen are read and written
   int32_t biased;     // bias is read
 };
@@ -36,7 +40,7 @@ struct SampleArgs {
   // For each slice of a row's logits: the best candidates with their ids, how many, and whether the logits are broken.
   // Here and not beside the kernel, for plans count it in builds without CUDA.
   static constexpr int64_t kSlices = 64;
-  static constexpr int64_t kSliceBytes = kMostSampledCandidates * 8 + 8;
+  static constexpr int64_t kSliceBytes = kFewCandidates * 8 + 8;
   static constexpr int64_t ScratchBytes(int64_t m) { return m * kSlices * kSliceBytes; }
 };
 Status LaunchSample(const SampleArgs& args, Stream stream);

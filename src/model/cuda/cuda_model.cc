@@ -419,11 +419,6 @@ Status CudaModel::DecodeAndChoose(std::span<const Row> rows, std::span<int32_t> 
 }
 
 Status CudaModel::SetChoice(int64_t slot, const TokenChoice& choice) {
-  const SamplingRow& row = choice.row;
-  if (row.temperature != 0 && (row.top_k < 1 || row.top_k > kMostSampledCandidates)) {
-    return Unsupported(
-        fmt::format("top_k: the device draws among 1 to {} tokens, not {}", kMostSampledCandidates, row.top_k));
-  }
   return impl_->Call([&] {
     const GpuContext& context = impl_->context;
     const GpuWorkspace& ws = context.places.ws;
