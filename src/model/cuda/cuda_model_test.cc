@@ -355,6 +355,9 @@ TEST_F(CudaModelTest, SaysWhereTheTimeOfAStepGoes) {
     EXPECT_GT(share.launches, 0) << StepKernelName(share.kernel);
   }
   EXPECT_NEAR(sum, profile->step_us, 1e-6);
+  // What is left without kernels is a launch, not a part of the step that no kind accounts for.
+  EXPECT_GT(profile->rest_us(), 0);
+  EXPECT_LT(profile->rest_us(), profile->step_us / 2);
   // Steps are as good as before.
   EXPECT_TRUE(RelativeErrorWithin(gpu.DecodeLogits(TheGolden().ids(0), 1), TheGolden().logits(0), kModelRule));
 }

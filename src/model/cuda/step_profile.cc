@@ -34,13 +34,14 @@ class LaunchCount final : public StepObserver {
   std::array<KernelShare, kStepKernels> shares_ = {};
 };
 
-class AllBut final : public StepObserver {
+// Leaves out one kind after another.
+class Remaining final : public StepObserver {
  public:
-  explicit AllBut(StepKernel left_out) : left_out_(left_out) {}
-  bool Admit(StepKernel kernel, int64_t /*bytes*/) override { return kernel != left_out_; }
+  bool Admit(StepKernel kernel, int64_t /*bytes*/) override { return !left_out_[static_cast<size_t>(kernel)]; }
+  void LeaveOut(StepKernel kernel) { left_out_[static_cast<size_t>(kernel)] = true; }
 
  private:
-  StepKernel left_out_;
+  std::array<bool, kStepKernels> left_out_ = {};
 };
 
 // The median time of a step as `observer` lets it through.
@@ -99,12 +100,21 @@ Result<StepProfile> MeasureStep(const GpuContext& context, Decoder& decoder, int
   QNEXT_RETURN_IF_ERROR(place());
   QNEXT_ASSIGN_OR_RETURN(profile.step_us, TimeStep(context, decoder, m, profile.context, &count));
   for (const KernelShare& share : count.shares()) {
-    if (share.launches == 0) continue;
-    AllBut all_but(share.kernel);
-    QNEXT_RETURN_IF_ERROR(place());
-    QNEXT_ASSIGN_OR_RETURN(const double without, TimeStep(context, decoder, m, profile.context, &all_but));
-    profile.kernels.push_back(share);
-    profile.kernels.back().us = profile.step_us - without;
+    if (share.launches > 0) profile.kernels.push_back(share);
+  }
+  // Twice from the whole step to none of its kernels, from the first kind on and from the last.
+  const size_t kinds = profile.kernels.size();
+  for (const bool forwards : {true, false}) {
+    Remaining remaining;
+    double before = profile.step_us;
+    for (size_t i = 0; i < kinds; ++i) {
+      KernelShare& share = profile.kernels[forwards ? i : kinds - 1 - i];
+      remaining.LeaveOut(share.kernel);
+      QNEXT_RETURN_IF_ERROR(place());
+      QNEXT_ASSIGN_OR_RETURN(const double without, TimeStep(context, decoder, m, profile.context, &remaining));
+      share.us += (before - without) / 2;
+      before = without;
+    }
   }
   QNEXT_RETURN_IF_ERROR(decoder.CatchUp());
   return profile;

@@ -1,8 +1,10 @@
 // Where the time of a decode step goes, kernel by kernel, adding up to the step.
 //
 // Events between the launches of an eager step would time the host, and profilers need rights that users do not have.
-// So the step is captured once whole and once without each kind of kernel, and replayed: what a kind costs is what the
-// step is faster without it, its share of the gaps between kernels included. Kernels run on whatever the buffers hold;
+// So the step is captured whole and then without one kind of kernel after another, until none is left, and each of
+// these is replayed: a kind costs what leaving it out saves, its share of the gaps between kernels included. What kinds
+// hide of each other goes to the one that is left out later, so this is done in both orders and the mean is taken.
+// The savings add up to the step less what a graph without kernels costs. Kernels run on whatever the buffers hold;
 // simulated routing keeps the experts as spread as they would be.
 #pragma once
 
@@ -29,7 +31,7 @@ struct StepProfile {
   double step_us = 0;                // the whole step as replayed
   double read_bytes_per_second = 0;  // what this GPU reads, measured just before
   std::vector<KernelShare> kernels;  // in the order of a step
-  // step_us less the sum of the kernels: what leaving out one kind at a time does not see.
+  // step_us less the sum of the kernels: the launch of a graph that holds none.
   double rest_us() const;
 };
 
