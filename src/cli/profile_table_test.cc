@@ -22,8 +22,8 @@ TEST(ProfileTable, AddsUpToTheStep) {
             "norms                       8       2.00      4.00      16.0   16.0%\n"
             "experts                     4      20.00     20.00      80.0   80.0%      40.00     50%\n"
             "kernels                    12       8.00     24.00      96.0   96.0%      40.00     42%\n"
-            "launch of the graph                          1.00       4.0    4.0%\n"
-            "step                                        25.00     100.0  100.0%      40.00     40%\n");
+            "launch of the graph                           1.00       4.0    4.0%\n"
+            "step                                         25.00     100.0  100.0%      40.00     40%\n");
 }
 
 TEST(ProfileTable, AsJson) {
