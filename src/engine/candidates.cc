@@ -11,8 +11,10 @@ namespace qnext {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr size_t kLanes = 16;        // independent lanes, so that the compiler makes vector code of the scans
-constexpr int64_t kHeapLimit = 512;  // up to this many, a heap beats looking at all logits twice
+constexpr size_t kLanes = 16;  // independent lanes, so that the compiler makes vector code of the scans
+// Up to this many, a heap beats looking at all logits twice. kernels/cuda/sampling.h has the same as kMostRanked: the
+// order of the draw, and so the token that a random number means, depends on it.
+constexpr int64_t kHeapLimit = 512;
 
 // The cells cover 32 units of (highest - logit) / temperature; exp(-32) of a weight is nothing, and the last cell holds
 // all that is further off.
