@@ -44,18 +44,6 @@ Json ToJson(const CaseResult& result) {
           {"samples", std::move(samples)}};
 }
 
-std::string_view SubjectName(Subject subject) {
-  switch (subject) {
-    case Subject::kThe80B:
-      return "80b";
-    case Subject::kAnother:
-      return "another";
-    case Subject::kUnknown:
-      break;
-  }
-  return "unknown";
-}
-
 }  // namespace
 
 std::string FormatReportJson(const Report& report) {

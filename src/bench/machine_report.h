@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/report.h"
+#include "bench/facts.h"
 #include "bench/statistics.h"
 
 namespace qnext {

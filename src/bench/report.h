@@ -5,32 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "bench/benchmark_report.h"
 #include "bench/runner.h"
 #include "bench/workload.h"
 
 namespace qnext {
 
-struct Fact {
-  std::string name;
-  std::string value;
-};
-
-// Facts that belong together: the machine, the build, the model, the options.
-struct FactGroup {
-  std::string title;
-  std::vector<Fact> facts;
-};
-
 struct MemoryFigure {
   std::string name;
   int64_t bytes = 0;
-};
-
-// Whether the model that was measured is the one that the target is for.
-enum class Subject {
-  kUnknown,  // another program's, over HTTP
-  kThe80B,
-  kAnother,
 };
 
 struct Report {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "bench/report.h"
+#include "bench/facts.h"
 
 namespace qnext {
 
