@@ -216,18 +216,4 @@ std::string_view PhaseName(SamplePhase phase) {
   QNEXT_CHECK(false, "a phase");
 }
 
-std::string_view CellKindName(CellKind kind) {
-  switch (kind) {
-    case CellKind::kGrid:
-      return "grid";
-    case CellKind::kContext:
-      return "context";
-    case CellKind::kStress:
-      return "stress";
-    case CellKind::kMemory:
-      return "memory";
-  }
-  QNEXT_CHECK(false, "a kind of cell");
-}
-
 }  // namespace qnext

@@ -72,6 +72,14 @@ void Fields(V& v, Is<BenchmarkSample> auto& x) {
 }
 
 template <typename V>
+void Fields(V& v, Is<LoggedSample> auto& x) {
+  v("cell", x.kind);
+  v("asked_prompt_tokens", x.work.prompt_tokens);
+  v("asked_output_tokens", x.work.output_tokens);
+  Fields(v, x.sample);
+}
+
+template <typename V>
 void Fields(V& v, Is<WorkloadCase> auto& x) {
   v("prompt_tokens", x.prompt_tokens);
   v("output_tokens", x.output_tokens);
@@ -413,11 +421,11 @@ Result<BenchmarkReport> ParseBenchmarkJson(std::string_view text, const std::str
   return report;
 }
 
-std::string FormatSampleLine(const BenchmarkSample& sample) { return Dump(Writer::ToJson(sample), -1); }
+std::string FormatSampleLine(const LoggedSample& sample) { return Dump(Writer::ToJson(sample), -1); }
 
-Result<BenchmarkSample> ParseSampleLine(std::string_view line, const std::string& path) {
+Result<LoggedSample> ParseSampleLine(std::string_view line, const std::string& path) {
   QNEXT_ASSIGN_OR_RETURN(const Json json, ParseText(line, path));
-  BenchmarkSample sample;
+  LoggedSample sample;
   Status status;
   Reader reader(json, path + ": ", status);
   if (status.ok()) Fields(reader, sample);

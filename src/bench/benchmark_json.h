@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "bench/benchmark_report.h"
+#include "bench/benchmark_runner.h"
 
 namespace qnext {
 
@@ -20,7 +21,7 @@ std::string FormatBenchmarkJson(const BenchmarkReport& report);
 Result<BenchmarkReport> ParseBenchmarkJson(std::string_view text, const std::string& path);
 
 // One sample as one line without a line break, and back: for the file of samples so far.
-std::string FormatSampleLine(const BenchmarkSample& sample);
-Result<BenchmarkSample> ParseSampleLine(std::string_view line, const std::string& path);
+std::string FormatSampleLine(const LoggedSample& sample);
+Result<LoggedSample> ParseSampleLine(std::string_view line, const std::string& path);
 
 }  // namespace qnext

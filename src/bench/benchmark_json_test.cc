@@ -116,12 +116,15 @@ TEST(BenchmarkJsonTest, AFactThatIsNoUtf8DoesNotLoseTheReport) {
 }
 
 TEST(SampleLineTest, IsOneLineAndComesBack) {
-  const BenchmarkSample sample = SampleReport().cells[0].samples[1];
+  const LoggedSample sample = {CellKind::kContext, {51, 4}, SampleReport().cells[0].samples[1]};
   const std::string line = FormatSampleLine(sample);
   EXPECT_EQ(line.find('\n'), std::string::npos);
-  const Result<BenchmarkSample> read = ParseSampleLine(line, "samples.jsonl: line 2");
+  const Result<LoggedSample> read = ParseSampleLine(line, "samples.jsonl: line 2");
   ASSERT_TRUE(read.ok()) << read.status().message();
   EXPECT_EQ(FormatSampleLine(*read), line);
+  EXPECT_EQ(read->kind, CellKind::kContext);
+  EXPECT_EQ(read->work, (WorkloadCase{51, 4}));
+  EXPECT_EQ(read->sample.measured.summary.prompt_tokens, 50);
   EXPECT_EQ(ParseSampleLine(line.substr(0, 40), "samples.jsonl: line 2").status().message(),
             "samples.jsonl: line 2: is not JSON");
 }

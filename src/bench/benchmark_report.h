@@ -37,20 +37,11 @@ struct BenchmarkSample {
   RunSample measured;
 };
 
-enum class CellKind : uint8_t {
-  kGrid,     // prompt x output, short contexts
-  kContext,  // prompt and output together fill a context of that many tokens
-  kStress,   // one of those that are repeated back to back
-  kMemory,   // one size of prompt of the memory benchmark
-};
-
 struct BenchmarkCell {
   CellKind kind = CellKind::kGrid;
   WorkloadCase work;
   int64_t wanted_runs = 0;               // 0: as many as there is time for (stress)
   std::vector<BenchmarkSample> samples;  // kWarm, in the order in which they were run
-
-  int64_t context() const { return work.prompt_tokens + work.output_tokens; }
 };
 
 // What was not run, or less often than wanted.
@@ -163,6 +154,5 @@ std::string BurstCaveat(const BenchmarkReport& report);
 
 std::string_view SubjectName(Subject subject);  // "unknown", "80b", "another"
 std::string_view PhaseName(SamplePhase phase);  // "cold", "warm-up", "warm"
-std::string_view CellKindName(CellKind kind);   // "grid", "context", "stress", "memory"
 
 }  // namespace qnext

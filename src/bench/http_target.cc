@@ -20,8 +20,6 @@ constexpr char kCompletions[] = "/completions";
 // How far the length of a text prompt may be off: a tokenizer may look beyond a word after all.
 constexpr double kPromptTolerance = 0.1;
 constexpr int64_t kPromptSlack = 3;
-// Prompts begin alike with a word, and perhaps with what a tokenizer puts before it; a cache may know that much.
-constexpr int64_t kCachedSlack = 4;
 
 // What a server sends is no more trusted than a file: too deep is like not JSON at all.
 Json Parse(std::string_view text) {
@@ -194,14 +192,9 @@ Result<RunSample> HttpTarget::Run(const WorkloadCase& work, int64_t run) {
   if (!answer.usage) {
     return Corrupt(where + ": the stream has no usage, so its tokens cannot be counted (stream_options.include_usage)");
   }
-  if (answer.cached_tokens > kCachedSlack) {
-    return Corrupt(
-        fmt::format("{}: {} tokens of the prompt came from the server's cache, so its speed is not that of a "
-                    "new prompt; turn the cache off, or restart the server",
-                    where, answer.cached_tokens));
-  }
   Result<RunSample> sample = TimeStream(sent, answer.pieces, *answer.usage);
   if (!sample.ok()) return sample.status().WithContext(where);
+  sample->cached_prompt_tokens = answer.cached_tokens;
   if (const Status lengths = CheckLengths(work, *sample); !lengths.ok()) return lengths.WithContext(where);
   return sample;
 }

@@ -1,20 +1,101 @@
 #include "bench/workload.h"
 
+#include <algorithm>
+#include <array>
+
 #include "base/check.h"
 
 namespace qnext {
 namespace {
 
-// Numbers of runs and text have no common factor in practice, so that starts stay distinct for many runs.
-constexpr int64_t kStartStep = 37;
+constexpr std::array<int64_t, 4> kPrompts = {50, 200, 500, 1000};
+constexpr std::array<int64_t, 8> kContexts = {2048, 4096, 8192, 16384, 32768, 65536, 131072, 262144};
+constexpr int64_t kShortContext = 8192;  // contexts up to here are asked of everyone
+constexpr int64_t kOutput = 100;
+constexpr int64_t kWarmUps = 10;
+
+// Single ids at the beginning of a prompt; the least and the most ids of a piece of text.
+constexpr size_t kSingleIds = 8;
+constexpr uint64_t kLeastPiece = 16, kMostPiece = 64;
+
+WorkloadCase Filling(int64_t context) { return {.prompt_tokens = context - kOutput, .output_tokens = kOutput}; }
 
 }  // namespace
 
-Workload QuickWorkload(int repetitions) {
-  return {.name = "quick",
-          .warmups = 1,
-          .repetitions = repetitions,
-          .cases = {{.prompt_tokens = 50, .output_tokens = 100}, {.prompt_tokens = 200, .output_tokens = 100}}};
+std::string_view CellKindName(CellKind kind) {
+  switch (kind) {
+    case CellKind::kGrid:
+      return "grid";
+    case CellKind::kContext:
+      return "context";
+    case CellKind::kStress:
+      return "stress";
+    case CellKind::kMemory:
+      return "memory";
+  }
+  QNEXT_CHECK(false, "a kind of cell");
+}
+
+int64_t Workload::runs() const {
+  int64_t sum = warm_ups;
+  for (const PlannedCell& cell : cells) sum += cell.runs;
+  return sum;
+}
+
+Workload QuickWorkload(int64_t runs) {
+  Workload workload{.name = "quick", .warm_ups = 1, .every_cell_once = true};
+  for (const int64_t prompt : {50, 200}) {
+    workload.cells.push_back({.work = {.prompt_tokens = prompt, .output_tokens = kOutput}, .runs = runs});
+  }
+  return workload;
+}
+
+Workload StandardWorkload(int64_t runs) {
+  Workload workload{.name = "standard", .warm_ups = kWarmUps};
+  int tier = 0;
+  const auto add_outputs = [&](int64_t output) {
+    for (const int64_t prompt : kPrompts) {
+      workload.cells.push_back({.kind = CellKind::kGrid,
+                                .work = {.prompt_tokens = prompt, .output_tokens = output},
+                                .runs = runs,
+                                .tier = tier});
+    }
+    ++tier;
+  };
+  const auto add_contexts = [&](int64_t above, int64_t up_to) {
+    for (const int64_t context : kContexts) {
+      if (context <= above || context > up_to) continue;
+      workload.cells.push_back({.kind = CellKind::kContext, .work = Filling(context), .runs = runs, .tier = tier});
+    }
+    ++tier;
+  };
+  add_outputs(100);
+  add_contexts(0, kShortContext);
+  add_outputs(500);
+  add_contexts(kShortContext, kContexts.back());
+  add_outputs(1000);
+  return workload;
+}
+
+Workload StressWorkload(int64_t rounds) {
+  Workload workload{.name = "stress", .warm_ups = 1, .endless = rounds == 0};
+  for (const int64_t prompt : kPrompts) {
+    workload.cells.push_back(
+        {.kind = CellKind::kStress, .work = {.prompt_tokens = prompt, .output_tokens = kOutput}, .runs = rounds});
+  }
+  return workload;
+}
+
+Workload MemoryWorkload(int64_t runs) {
+  Workload workload{.name = "memory", .warm_ups = 1};
+  // Each size before the next larger: what is measured of memory is its growth.
+  const auto add = [&](const WorkloadCase& work) {
+    workload.cells.push_back(
+        {.kind = CellKind::kMemory, .work = work, .runs = runs, .tier = static_cast<int>(workload.cells.size())});
+  };
+  for (const int64_t prompt : kPrompts) add({.prompt_tokens = prompt, .output_tokens = kOutput});
+  for (const int64_t context : kContexts) add(Filling(context));
+  return workload;
 }
 
 std::string_view BenchmarkText() {
@@ -35,12 +116,19 @@ std::string_view BenchmarkText() {
          "paper, window glass wrapped in straw, two bicycles, and a box of books with the teacher's name on its lid. ";
 }
 
-std::vector<int32_t> MakePrompt(const std::vector<int32_t>& text, int64_t tokens, int64_t run) {
+std::vector<int32_t> MakePrompt(const std::vector<int32_t>& text, int64_t tokens, Random random) {
   QNEXT_CHECK(!text.empty(), "a prompt is made of a text");
+  const auto wanted = static_cast<size_t>(tokens);
   std::vector<int32_t> prompt;
-  prompt.reserve(static_cast<size_t>(tokens));
-  const size_t start = static_cast<size_t>(run * kStartStep);
-  for (size_t i = 0; i < static_cast<size_t>(tokens); ++i) prompt.push_back(text[(start + i) % text.size()]);
+  prompt.reserve(wanted);
+  while (prompt.size() < std::min(wanted, kSingleIds)) prompt.push_back(text[random.Below(text.size())]);
+  while (prompt.size() < wanted) {
+    const size_t start = random.Below(text.size());
+    const size_t length = kLeastPiece + random.Below(kMostPiece - kLeastPiece + 1);
+    for (size_t i = 0; i < length && prompt.size() < wanted; ++i) {
+      prompt.push_back(text[(start + i) % text.size()]);
+    }
+  }
   return prompt;
 }
 
