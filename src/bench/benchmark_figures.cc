@@ -11,6 +11,7 @@ namespace qnext {
 namespace {
 
 constexpr size_t kLeastForDrift = 8;
+constexpr double kLeastForSlopes = 600;  // seconds
 
 void AppendIfThere(std::vector<double>& values, const std::optional<double>& value) {
   if (value) values.push_back(*value);
@@ -95,7 +96,8 @@ std::optional<double> SlopePerHour(const std::vector<Request>& requests, const G
     xy += (x - mean_x) * (y - mean_y);
     xx += (x - mean_x) * (x - mean_x);
   }
-  if (points.size() < 2 || xx <= 0) return std::nullopt;
+  if (points.size() < 2 || xx <= 0 || requests.back().end - requests.front().start < kLeastForSlopes)
+    return std::nullopt;
   return xy / xx;
 }
 
@@ -168,7 +170,7 @@ std::optional<Drift> DriftOf(const BenchmarkReport& report) {
                .seconds = requests.back().end - requests.front().start,
                .decode_change = ChangeOfQuarters(requests, decode).value_or(0),
                .first_token_change = ChangeOfQuarters(requests, first_token).value_or(0),
-               .decode_change_per_hour = SlopePerHour(requests, decode).value_or(0),
+               .decode_change_per_hour = SlopePerHour(requests, decode),
                .ram_change_bytes = ToBytes(ChangeOfQuarters(requests, Ram)),
                .vram_change_bytes = ToBytes(ChangeOfQuarters(requests, Vram)),
                .ram_bytes_per_hour = SlopePerHour(requests, Ram)};

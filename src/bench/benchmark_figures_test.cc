@@ -89,11 +89,20 @@ TEST(DriftTest, AMixOfPromptsIsNoDrift) {
   EXPECT_EQ(drift.requests, 160);
   EXPECT_NEAR(drift.seconds, 90 * 159 + 2 + 0.2 * 100 * 1.03975, 1e-2);
   EXPECT_NEAR(drift.decode_change, -0.03, 1e-3);  // three of four hours lie between the middles of the quarters
-  EXPECT_NEAR(drift.decode_change_per_hour, -0.01, 2e-4);
+  EXPECT_NEAR(*drift.decode_change_per_hour, -0.01, 2e-4);
   EXPECT_NEAR(drift.first_token_change, 0, 1e-12);
   EXPECT_EQ(drift.ram_change_bytes, int64_t{120} << 20);
   EXPECT_NEAR(*drift.ram_bytes_per_hour, 40.0 * (1 << 20), 1);
   EXPECT_FALSE(drift.vram_change_bytes.has_value());
+}
+
+TEST(DriftTest, AFewMinutesHaveNoRates) {
+  BenchmarkReport report = Stressed(8);
+  for (BenchmarkCell& cell : report.cells) {
+    for (BenchmarkSample& sample : cell.samples) sample.start_seconds /= 10;
+  }
+  EXPECT_FALSE(DriftOf(report)->ram_bytes_per_hour.has_value());
+  EXPECT_FALSE(DriftOf(report)->decode_change_per_hour.has_value());
 }
 
 TEST(DriftTest, NeedsRequestsAndAStressBenchmark) {

@@ -81,6 +81,27 @@ std::string ColdAndWarm(const BenchmarkReport& report) {
   return out + ".\n";
 }
 
+// What is in memory after prompts of each size.
+std::string MemoryBySize(const BenchmarkReport& report) {
+  std::string rows;
+  for (const BenchmarkCell& cell : report.cells) {
+    std::vector<double> ram, vram;
+    for (const BenchmarkSample& sample : cell.samples) {
+      if (!sample.measured.memory) continue;
+      ram.push_back(static_cast<double>(sample.measured.memory->ram_bytes));
+      if (sample.measured.memory->vram_bytes) vram.push_back(static_cast<double>(*sample.measured.memory->vram_bytes));
+    }
+    if (cell.kind != CellKind::kMemory || ram.empty()) continue;
+    const auto bytes = [](const std::vector<double>& values) {
+      return values.empty() ? "–" : FormatBytes(std::llround(SpreadOf(values).median));
+    };
+    rows += fmt::format("| {} | {} | {} |\n", cell.work.prompt_tokens, bytes(ram), bytes(vram));
+  }
+  if (rows.empty()) return "";
+  return "\n## Memory by size of prompt\n\n| prompt tokens | RAM of the process | VRAM of the card |\n|---|---|---|\n" +
+         rows;
+}
+
 std::string LeftOutTable(const BenchmarkReport& report) {
   if (report.left_out.empty()) return "";
   std::string out =
@@ -99,10 +120,11 @@ std::string DriftTable(const BenchmarkReport& report) {
   if (!drift) return "";
   std::string out = fmt::format(
       "\n## Drift\n\nThe last quarter of {} requests against the first, over {} s; each against its own size's "
-      "median.\n\n| | |\n|---|---|\n| decode speed | {:+.2f}% |\n| time to first token | {:+.2f}% |\n| decode speed, "
-      "per hour | {:+.2f}% |\n",
-      drift->requests, NumberText(drift->seconds), drift->decode_change * 100, drift->first_token_change * 100,
-      drift->decode_change_per_hour * 100);
+      "median.\n\n| | |\n|---|---|\n| decode speed | {:+.2f}% |\n| time to first token | {:+.2f}% |\n",
+      drift->requests, NumberText(drift->seconds), drift->decode_change * 100, drift->first_token_change * 100);
+  if (drift->decode_change_per_hour) {
+    out += fmt::format("| decode speed, per hour | {:+.2f}% |\n", *drift->decode_change_per_hour * 100);
+  }
   if (drift->ram_change_bytes) out += fmt::format("| RAM | {} |\n", SignedBytes(*drift->ram_change_bytes));
   if (drift->ram_bytes_per_hour) {
     out += fmt::format("| RAM, per hour | {} |\n", SignedBytes(std::llround(*drift->ram_bytes_per_hour)));
@@ -133,7 +155,8 @@ std::string SweepTable(const Sweep& sweep) {
     rule += "---|";
   }
   std::string out = fmt::format(
-      "\n## What other budgets would give (predicted, not measured)\n\nBounds from the rates of {}; nothing can be "
+      "\n## What other budgets would give on a GPU (predicted, not measured)\n\nBounds from the rates of {}; nothing "
+      "can be "
       "faster. The fastest with each --vram is in bold.\n\n{} VRAM | RAM | experts cached | decode tokens/s, recency | "
       "uniform | prefill tokens/s |\n{}---|---|---|---|---|---|\n",
       sweep.rates, head, rule);
@@ -187,7 +210,7 @@ std::string FormatBenchmarkMarkdown(const BenchmarkReport& report) {
       fmt::format("# qnext benchmark: {}\n\n{}\n\n{}\n\n", report.benchmark, VerdictSentence(report), report.date);
   for (const std::string& caveat : report.caveats) out += caveat + "\n\n";
   out += Cells(report) + ColdAndWarm(report) + LeftOutTable(report) + DriftTable(report) + MemoryTable(report) +
-         SweepTable(report.sweep);
+         MemoryBySize(report) + SweepTable(report.sweep);
   for (const FactGroup& group : report.facts) {
     out += fmt::format("\n## {}\n\n| | |\n|---|---|\n", group.title);
     for (const Fact& fact : group.facts) out += fmt::format("| {} | {} |\n", fact.name, fact.value);

@@ -44,7 +44,7 @@ TEST(BenchmarkMarkdownTest, HasARowForEachCell) {
             "(cold: 50 tokens of prompt, 3 of output): first token after 900 ms, then 4 tokens/s; warm: 550 ms, 9");
   ExpectHas(text, "| context | 262044 | 100 | 0 | 3 | would take about 40 s, 12 s were left |");
   ExpectHas(text, "| RAM | routed experts | 39.0 GiB | – |\n| VRAM | total | 14.0 GiB | 14.0 GiB |");
-  ExpectHas(text, "(predicted, not measured)");
+  ExpectHas(text, "on a GPU (predicted, not measured)");
   ExpectHas(text, "| 8GiB | int8 | 7.81 KiB | 8.79 KiB | 100 of 24576 | **88.2** | 44.5 | 1234 |");
   ExpectHas(text, "## machine\n\n| | |\n|---|---|\n| CPU | an abacus |");
   EXPECT_EQ(text.find("## Drift"), std::string::npos);
@@ -61,6 +61,14 @@ TEST(BenchmarkMarkdownTest, AStressBenchmarkHasItsDrift) {
   const std::string text = FormatBenchmarkMarkdown(report);
   ExpectHas(text, "| decode speed | +0.00% |");
   ExpectHas(text, "| RAM | −6.00 MiB |\n| RAM, per hour | −1.00 MiB |");
+}
+
+TEST(BenchmarkMarkdownTest, MemoryBySizeOfPrompt) {
+  BenchmarkReport report;
+  report.cells = {{.kind = CellKind::kMemory, .work = {50, 3}, .samples = {EvenSample(0, 50, 3, 1, 1)}}};
+  EXPECT_EQ(FormatBenchmarkMarkdown(report).find("## Memory by size"), std::string::npos);
+  report.cells[0].samples[0].measured.memory = MemoryReading{.ram_bytes = 3 << 20};
+  ExpectHas(FormatBenchmarkMarkdown(report), "| VRAM of the card |\n|---|---|---|\n| 50 | 3.00 MiB | – |\n");
 }
 
 TEST(BenchmarkMarkdownTest, NothingMeasuredIsSaid) {

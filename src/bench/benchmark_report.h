@@ -134,16 +134,17 @@ struct BenchmarkVerdict {
 };
 BenchmarkVerdict VerdictOf(const BenchmarkReport& report);
 
-// Change over the time of back-to-back requests: the last quarter of the requests against the first. A request's speed
-// is taken relative to the median of its own cell, so that a mix of prompts is no drift.
+// Change over the time of back-to-back requests (rates per hour only from ten minutes on; before, they are noise): the
+// last quarter of the requests against the first. A request's speed is taken relative to the median of its own cell, so
+// that a mix of prompts is no drift.
 struct Drift {
   int64_t requests = 0;
-  double seconds = 0;                                          // from the first request's start to the last one's end
-  double decode_change = 0;                                    // -0.02: two percent slower at the end
-  double first_token_change = 0;                               // 0.02: two percent later at the end
-  double decode_change_per_hour = 0;                           // slope of a straight line through all requests
+  double seconds = 0;                            // from the first request's start to the last one's end
+  double decode_change = 0;                      // -0.02: two percent slower at the end
+  double first_token_change = 0;                 // 0.02: two percent later at the end
+  std::optional<double> decode_change_per_hour;  // slope of a straight line through all requests; see below
   std::optional<int64_t> ram_change_bytes, vram_change_bytes;  // medians of the quarters; absent: not known
-  std::optional<double> ram_bytes_per_hour;                    // slope
+  std::optional<double> ram_bytes_per_hour;                    // the same
 };
 // Of the warm samples of all cells of a stress benchmark together; absent for others, and below 8 samples.
 std::optional<Drift> DriftOf(const BenchmarkReport& report);

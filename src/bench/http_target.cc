@@ -137,6 +137,9 @@ Status HttpTarget::FindModel() {
   const Json* id = data != nullptr && data->is_array() && !data->empty() ? Member((*data)[0], "id") : nullptr;
   if (id == nullptr || !id->is_string()) return Corrupt(where + ": lists no model; name one with --model");
   options_.model = id->get<std::string>();
+  for (const char* key : {"context_length", "max_model_len"}) {
+    if (!context_) context_ = Integer(Member((*data)[0], key));
+  }
   return {};
 }
 

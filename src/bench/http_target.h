@@ -41,6 +41,9 @@ class HttpTarget : public Target {
   bool exact_lengths() const override { return options_.prompt_ids.has_value() && !options_.standard_fields; }
 
   const std::string& model() const { return options_.model; }
+  // The tokens of prompt and answer together that the server's list of models gives (as this program and vLLM do);
+  // absent: it does not say, or the model was named and so the list not asked for.
+  std::optional<int64_t> context() const { return context_; }
 
  private:
   explicit HttpTarget(HttpTargetOptions options);
@@ -51,6 +54,7 @@ class HttpTarget : public Target {
   HttpTargetOptions options_;
   HttpClient client_;
   std::optional<TextPrompts> text_;
+  std::optional<int64_t> context_;
 };
 
 }  // namespace qnext

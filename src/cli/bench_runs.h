@@ -12,12 +12,13 @@
 namespace qnext {
 
 struct BenchOptions {
-  std::string kind;  // "quick", "machine"
+  std::string kind;  // "quick", "standard", "stress", "memory", "machine"
   ModelFlags model;
   std::optional<int> repetitions;
   double time_limit = 0;
   std::string out;
-  std::string path;  // machine only
+  std::string path;   // machine only
+  std::string rates;  // memory only: whose rates predict; empty: "laptop"
   // For --url only.
   std::string url;
   std::string api_key_file;

@@ -129,10 +129,10 @@ TEST_F(BenchRunsTest, AServerIsMeasuredOverHttp) {
   const Json json = ReadJson("report/report.json");
   EXPECT_EQ(json["facts"]["server"]["model"], "paper");
   EXPECT_EQ(json["facts"]["server"]["URL"], server.url() + "/v1");
-  EXPECT_EQ(json["cases"][1]["samples"][0]["prompt_tokens"], 200);
-  EXPECT_EQ(json["cases"][1]["samples"][0]["completion_tokens"], 100);
-  EXPECT_EQ(json["cases"][1]["samples"][0]["inter_token_seconds"].size(), 90u);
-  EXPECT_GT(json["verdict"]["decode_tokens_per_second"], 100);
+  EXPECT_EQ(json["cells"][1]["samples"][0]["prompt_tokens"], 200);
+  EXPECT_EQ(json["cells"][1]["samples"][0]["completion_tokens"], 100);
+  EXPECT_EQ(json["cells"][1]["samples"][0]["inter_token_seconds"].size(), 90u);
+  EXPECT_GT(json["verdict"]["median_tokens_per_second"], 100);
   for (const FakeRequest& request : server.requests()) {
     EXPECT_NE(request.head.find("Authorization: Bearer secret"), std::string::npos);
   }

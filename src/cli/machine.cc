@@ -39,6 +39,8 @@ int64_t ProcBytes(const std::string& text, const std::string& name) {
   return value >> kibibytes ? kibibytes * 1024 : 0;
 }
 
+int64_t AvailableMemory() { return ProcBytes(ReadProcFile("/proc/meminfo"), "MemAvailable"); }
+
 FactGroup DescribeMachine() {
   FactGroup group{.title = "machine", .facts = {}};
   const auto add = [&](const char* name, const std::string& value) {

@@ -17,6 +17,9 @@ struct ProcessMemory {
 };
 ProcessMemory ReadProcessMemory();
 
+// Memory that could be had now (MemAvailable); 0: the system does not say.
+int64_t AvailableMemory();
+
 // The number of bytes in a line "VmHWM:   1234 kB" of `text`; 0 if there is none. For /proc files.
 int64_t ProcBytes(const std::string& text, const std::string& name);
 

@@ -6,16 +6,13 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
-#include <fstream>
 #include <functional>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
-#include "base/file.h"
 #include "cli/command.h"
 #include "cli/machine.h"
 #include "cli/output.h"
@@ -200,7 +197,8 @@ class PlanCommand : public Command {
   }
 
   Status Run() override {
-    QNEXT_ASSIGN_OR_RETURN(const MachineRates machine, LoadMachine());
+    QNEXT_ASSIGN_OR_RETURN(const MachineRates machine,
+                           LoadMachineRates(flags_.machine.empty() ? "laptop" : flags_.machine));
     QNEXT_ASSIGN_OR_RETURN(const PlanModel model, flags_.model.empty() ? PlanModel::FromKind(flags_.config)
                                                                        : PlanModel::FromFolder(flags_.model));
     QNEXT_RETURN_IF_ERROR(FillDefaults(machine, model.config()));
@@ -231,14 +229,6 @@ class PlanCommand : public Command {
   }
 
  private:
-  Result<MachineRates> LoadMachine() const {
-    const std::string name = flags_.machine.empty() ? "laptop" : flags_.machine;
-    if (std::optional<MachineRates> built_in = BuiltInMachine(name)) return *std::move(built_in);
-    Result<std::string> text = ReadFileToString(name, int64_t{16} << 20);
-    if (!text.ok()) return text.status().WithContext("--machine: laptop, reference or a file");
-    return ParseMachineRates(*text, name);
-  }
-
   Status FillDefaults(const MachineRates& machine, const ModelConfig& config) {
     Default(lists_.vram, {machine.vram_bytes ? std::max<int64_t>(0, *machine.vram_bytes - kVramMargin) : kAssumedVram});
     if (lists_.ram.empty()) {
@@ -264,12 +254,6 @@ class PlanCommand : public Command {
     Default(lists_.dense, {DenseChoice::kStored});
     Default(lists_.parallel, {int64_t{1}});
     return Status();
-  }
-
-  static int64_t AvailableMemory() {
-    std::ostringstream text;
-    text << std::ifstream("/proc/meminfo").rdbuf();
-    return ProcBytes(text.str(), "MemAvailable");
   }
 
   PlanFlags flags_;

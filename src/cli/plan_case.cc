@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/file.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/synthetic.h"
 #include "checkpoint/synthetic_files.h"
@@ -83,6 +84,13 @@ Result<PlanModel> PlanModel::FromFolder(const std::string& folder) {
   const Result<Tokenizer> tokenizer = Tokenizer::Load(folder + "/tokenizer.json");
   if (tokenizer.ok()) model.vocab_end_ = tokenizer->vocab_end();
   return model;
+}
+
+Result<MachineRates> LoadMachineRates(const std::string& name) {
+  if (std::optional<MachineRates> built_in = BuiltInMachine(name)) return *std::move(built_in);
+  Result<std::string> text = ReadFileToString(name, int64_t{16} << 20);
+  if (!text.ok()) return text.status().WithContext("--machine: laptop, reference or a file");
+  return ParseMachineRates(*text, name);
 }
 
 Result<PlanModel> PlanModel::FromKind(const std::string& name) {

@@ -33,6 +33,9 @@ Result<KvType> ParseKv(const std::string& name);  // "bf16", "fp8", "int8", "f32
 std::string DenseName(DenseChoice choice);
 Result<DenseChoice> ParseDenseChoice(const std::string& name);  // "stored", "int8", "auto"
 
+// As --machine names them: "laptop", "reference" or the path of a machine.json.
+Result<MachineRates> LoadMachineRates(const std::string& name);
+
 // A model known by its configuration and the headers of its tensors. Must outlive nothing; owns what it needs.
 class PlanModel {
  public:

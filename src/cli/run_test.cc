@@ -102,19 +102,24 @@ TEST_F(RunTest, BenchLeavesItsReport) {
   EXPECT_NE(outcome.out.find("The report is in " + folder_), std::string::npos);
   EXPECT_NE(outcome.error.find("qnext: step 3 of 3: run: 200 tokens of prompt, 100 of output"), std::string::npos);
   const nlohmann::json json = nlohmann::json::parse(ReadFileToString(folder_ + "/report.json").value());
-  EXPECT_EQ(json["cases"][1]["samples"].size(), 1u);
-  EXPECT_GT(json["memory_bytes"]["process, peak (VmHWM)"], 10 << 20);
+  EXPECT_EQ(json["cells"][1]["samples"].size(), 1u);
+  EXPECT_EQ(json["memory"][1]["name"], "total");
+  EXPECT_GT(json["memory"][1]["measured_bytes"], 10 << 20);
+  EXPECT_FALSE(FileExists(folder_ + "/samples.jsonl"));
   EXPECT_EQ(ReadFileToString(folder_ + "/report.md").value().rfind("# qnext benchmark: quick\n\n**", 0), 0u);
 }
 
 TEST(InProcessTargetTest, RunsExactlyWhatIsAskedAndNotAlikeTwice) {
   const ScriptedEngine scripted = MakeScriptedEngine({"x"});
-  InProcessTarget target(*scripted.engine);
+  InProcessTarget target(*scripted.engine, /*seed=*/3);
   const Result<RunSample> sample = target.Run({.prompt_tokens = 60, .output_tokens = 7}, 0);
   ASSERT_TRUE(sample.ok()) << sample.status().message();
   EXPECT_EQ(sample->summary.prompt_tokens, 60);
   EXPECT_EQ(sample->summary.completion_tokens, 7);
   EXPECT_EQ(sample->inter_token_seconds.size(), 6u);
+  EXPECT_FALSE(sample->places.has_value());
+  EXPECT_GT(sample->memory->ram_bytes, 1 << 20);
+  EXPECT_FALSE(sample->memory->vram_bytes.has_value());
   ASSERT_TRUE(target.Run({.prompt_tokens = 60, .output_tokens = 7}, 1).ok());
   EXPECT_NE(scripted.model->inputs[0], scripted.model->inputs[7]);
 }

@@ -65,7 +65,8 @@ TEST_F(SyntheticRunTest, TheReportSaysSimulated) {
       << outcome.out;
   EXPECT_NE(outcome.out.find("is for the 80B, and this model is not it."), std::string::npos) << outcome.out;
   const nlohmann::json json = nlohmann::json::parse(ReadFileToString(folder_ + "/report/report.json").value());
-  EXPECT_EQ(json["notes"].size(), 2u);
+  EXPECT_EQ(json["caveats"].size(), 2u);
+  EXPECT_EQ(json["simulated_routing"], "simulated: uniform, 5.00 bits of entropy of at most 5.00");
   EXPECT_EQ(json["facts"]["options"]["routing"], "simulated: uniform, 5.00 bits of entropy of at most 5.00");
   EXPECT_EQ(json["facts"]["options"]["weights"], "synthetic: " + kind_);
 }
