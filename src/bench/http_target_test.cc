@@ -1,5 +1,6 @@
 #include "bench/http_target.h"
 
+#include <fmt/core.h>
 #include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
 
@@ -10,6 +11,7 @@
 
 #include "bench/benchmark_runner.h"
 #include "bench/fake_http_server.h"
+#include "bench/windows.h"
 
 namespace qnext {
 namespace {
@@ -54,18 +56,39 @@ struct Deed {
 
 double Seconds(SteadyTime from, SteadyTime to) { return std::chrono::duration<double>(to - from).count(); }
 
-// A server that sends `pieces` pieces of `tokens` tokens each, `first` ms after the request and then every `step` ms.
-struct Pace {
-  int pieces;
-  int tokens;
-  double first, step;
-  bool running_usage = false;
+// Pieces that a server sends: each `wait` ms after the one before (the first: after the request), with so many tokens.
+struct Piece {
+  double wait;
+  int tokens = 1;
 };
+
+struct Pace {
+  const char* name;
+  std::vector<Piece> pieces;
+  bool running_usage = false;
+  int64_t asked = 0;  // tokens asked for; 0: as many as come
+  bool standard_fields = false;
+
+  int tokens() const {
+    int sum = 0;
+    for (const Piece& piece : pieces) sum += piece.tokens;
+    return sum;
+  }
+};
+
+std::vector<Piece> Evenly(int pieces, int tokens, double first, double step) {
+  std::vector<Piece> all(static_cast<size_t>(pieces), {step, tokens});
+  all.front().wait = first;
+  return all;
+}
 
 class TimedServer {
  public:
-  explicit TimedServer(Pace pace)
-      : pace_(pace), server_([this](const FakeRequest& request, const FakeConnection& connection) {
+  // Of its runs, the first `drops` end with the connection after two pieces.
+  explicit TimedServer(Pace pace, int drops = 0)
+      : pace_(std::move(pace)),
+        drops_(drops),
+        server_([this](const FakeRequest& request, const FakeConnection& connection) {
           if (!AnsweredPreparation(request, connection)) Answer(request, connection);
         }) {}
 
@@ -79,10 +102,14 @@ class TimedServer {
   void Answer(const FakeRequest& request, const FakeConnection& connection) {
     Deed deed = {.asked = request.arrived, .sent = {}};
     connection.SendStreamHead();
-    for (int i = 0; i < pace_.pieces; ++i) {
-      FakeConnection::Wait(i == 0 ? pace_.first : pace_.step);
+    const bool drops = drops_-- > 0;
+    int64_t so_far = 0;
+    for (const Piece& piece : pace_.pieces) {
+      if (drops && deed.sent.size() == 2) return;
+      FakeConnection::Wait(piece.wait);
+      so_far += piece.tokens;
       Json chunk = TextChunk("piece ");
-      if (pace_.running_usage) chunk["usage"] = Usage(50, (i + 1) * pace_.tokens)["usage"];
+      if (pace_.running_usage) chunk["usage"] = Usage(50, so_far)["usage"];
       deed.sent.push_back(connection.SendChunk(Event(chunk)));
     }
     {
@@ -90,50 +117,85 @@ class TimedServer {
       deed_ = deed;
     }
     connection.SendChunk(Event(TextChunk("")));  // as a last one with the finish reason alone
-    connection.SendChunk(Event(Usage(50, pace_.pieces * pace_.tokens)));
+    connection.SendChunk(Event(Usage(50, pace_.tokens())));
     connection.SendChunk(kDone);
     connection.SendEnd();
   }
 
   Pace pace_;
+  int drops_;
   mutable std::mutex mutex_;
   Deed deed_;
   FakeHttpServer server_;
 };
+
+// The fewest tokens in any stretch of `window` seconds, tried every 0.5 ms: `times` and `counts` of what has come.
+double SlowestStretch(const std::vector<double>& times, const std::vector<double>& counts, double window) {
+  const auto come = [&](double time) {
+    const size_t next = static_cast<size_t>(std::ranges::upper_bound(times, time) - times.begin());
+    if (next == times.size()) return counts.back();
+    const double part = (time - times[next - 1]) / (times[next] - times[next - 1]);
+    return counts[next - 1] + part * (counts[next] - counts[next - 1]);
+  };
+  double least = counts.back();
+  for (double begin = 0; begin + window <= times.back(); begin += 0.0005) {
+    least = std::min(least, come(begin + window) - come(begin));
+  }
+  return least / window;
+}
 
 // Every figure within 1% of what the server did, which is known from the server's own clock.
 void ExpectFiguresOf(const Pace& pace, const Deed& deed, const RunSample& sample) {
   const auto near = [](double actual, double expected, const char* what) {
     EXPECT_NEAR(actual, expected, 0.01 * expected) << what;
   };
-  const int tokens = pace.pieces * pace.tokens;
+  const int tokens = pace.tokens(), at_first = pace.pieces.front().tokens;
   EXPECT_EQ(sample.summary.prompt_tokens, 50);
   EXPECT_EQ(sample.summary.completion_tokens, tokens);
   const double first = Seconds(deed.asked, deed.sent.front());
   const double decode = Seconds(deed.sent.front(), deed.sent.back());
   near(*sample.summary.first_token_seconds, first, "first token");
   near(*sample.summary.prefill_tokens_per_second, 50 / first, "prefill");
-  near(*sample.summary.decode_tokens_per_second, (tokens - pace.tokens) / decode, "decode");
+  near(*sample.summary.decode_tokens_per_second, (tokens - at_first) / decode, "decode");
   near(sample.summary.total_seconds, first + decode, "total");
-  ASSERT_EQ(static_cast<int>(sample.inter_token_seconds.size()), tokens - pace.tokens);
-  std::vector<double> gaps;
-  for (int i = 1; i < pace.pieces; ++i) {
-    const double gap = Seconds(deed.sent[static_cast<size_t>(i - 1)], deed.sent[static_cast<size_t>(i)]) / pace.tokens;
-    gaps.insert(gaps.end(), static_cast<size_t>(pace.tokens), gap);
+  ASSERT_EQ(static_cast<int>(sample.inter_token_seconds.size()), tokens - at_first);
+  std::vector<double> gaps, times = {0}, counts = {0};
+  for (size_t i = 1; i < pace.pieces.size(); ++i) {
+    const int came = pace.pieces[i].tokens;
+    const double gap = Seconds(deed.sent[i - 1], deed.sent[i]) / came;
+    gaps.insert(gaps.end(), static_cast<size_t>(came), gap);
+    times.push_back(Seconds(deed.sent.front(), deed.sent[i]));
+    counts.push_back(counts.back() + came);
   }
   near(*sample.summary.inter_token_median_seconds, Percentile(gaps, 0.5), "median");
   near(*sample.summary.inter_token_p95_seconds, Percentile(gaps, 0.95), "p95");
+  const CellFigures figures = FiguresOf({BenchmarkSample{.measured = sample}});
+  near(figures.inter_token_seconds.p50, Percentile(gaps, 0.5), "p50");
+  near(figures.inter_token_seconds.p95, Percentile(gaps, 0.95), "p95 of the cell");
+  near(figures.inter_token_seconds.p99, Percentile(gaps, 0.99), "p99");
+  near(figures.slowest_window_tokens_per_second, (tokens - at_first) / decode, "slowest window, all of it");
+  near(FindSlowestWindow(sample.inter_token_seconds, 0.4).tokens_per_second, SlowestStretch(times, counts, 0.4),
+       "slowest 0.4 s");
 }
 
 class HttpTargetTimesTest : public ::testing::TestWithParam<Pace> {};
 
-TEST_P(HttpTargetTimesTest, AreThoseOfTheServer) {
-  const Pace pace = GetParam();
+// `drops` runs before it end with their connections.
+void ExpectTimesOfTheServer(const Pace& pace, int drops) {
   // A machine under load may hold the client's thread back for a moment at any time; what is wrong is wrong every time.
   for (int attempt = 0;; ++attempt) {
-    TimedServer timed(pace);
-    const auto target = HttpTarget::Connect(OptionsFor(timed.server())).value();
-    const Result<RunSample> sample = target->Run({.prompt_tokens = 50, .output_tokens = pace.pieces * pace.tokens}, 1);
+    TimedServer timed(pace, drops);
+    HttpTargetOptions options = OptionsFor(timed.server());
+    options.standard_fields = pace.standard_fields;
+    const auto target = HttpTarget::Connect(options).value();
+    const WorkloadCase work{.prompt_tokens = 50, .output_tokens = pace.asked > 0 ? pace.asked : pace.tokens()};
+    for (int64_t run = 0; run < drops; ++run) {
+      const std::string message = target->Run(work, run).status().message();
+      ASSERT_NE(message.find("the answer ended early: "), std::string::npos) << message;
+      ASSERT_TRUE(message.ends_with(fmt::format(", after 2 pieces of text, {} tokens wanted", work.output_tokens)))
+          << message;
+    }
+    const Result<RunSample> sample = target->Run(work, drops);
     ASSERT_TRUE(sample.ok()) << sample.status().message();
     ::testing::TestPartResultArray failures;
     {
@@ -148,14 +210,30 @@ TEST_P(HttpTargetTimesTest, AreThoseOfTheServer) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Paces, HttpTargetTimesTest,
-    ::testing::Values(Pace{.pieces = 8, .tokens = 1, .first = 300, .step = 100},
-                      Pace{.pieces = 6, .tokens = 4, .first = 200, .step = 150},
-                      Pace{.pieces = 5, .tokens = 3, .first = 200, .step = 120, .running_usage = true}));
+TEST_P(HttpTargetTimesTest, AreThoseOfTheServer) { ExpectTimesOfTheServer(GetParam(), /*drops=*/0); }
+
+INSTANTIATE_TEST_SUITE_P(Paces, HttpTargetTimesTest,
+                         ::testing::Values(Pace{.name = "even", .pieces = Evenly(8, 1, 300, 100)},
+                                           Pace{.name = "bursts", .pieces = Evenly(6, 4, 200, 150)},
+                                           Pace{
+                                               .name = "told", .pieces = Evenly(5, 3, 200, 120), .running_usage = true},
+                                           Pace{.name = "stall", .pieces = {{200}, {100}, {100}, {700}, {100}, {100}}},
+                                           Pace{.name = "unevenBurstsAndAStall",
+                                                .pieces = {{200, 2}, {150, 1}, {200, 5}, {800, 3}, {120, 2}},
+                                                .running_usage = true},
+                                           Pace{.name = "endsEarly",
+                                                .pieces = Evenly(6, 2, 200, 120),
+                                                .running_usage = false,
+                                                .asked = 100,
+                                                .standard_fields = true}),
+                         [](const ::testing::TestParamInfo<Pace>& pace) { return pace.param.name; });
+
+TEST(HttpTargetDropTest, ARunAfterOneThatBrokeHasItsOwnTimesAlone) {
+  ExpectTimesOfTheServer({.name = "", .pieces = Evenly(6, 2, 200, 120)}, /*drops=*/1);
+}
 
 TEST(HttpTargetTest, AsksAsOpenAiDoesAndNeverTheSameTwice) {
-  TimedServer timed({.pieces = 2, .tokens = 5, .first = 1, .step = 1});
+  TimedServer timed({.name = "", .pieces = Evenly(2, 5, 1, 1)});
   HttpTargetOptions options = OptionsFor(timed.server());
   options.api_key = "secret";
   const auto target = HttpTarget::Connect(options).value();
@@ -184,7 +262,7 @@ TEST(HttpTargetTest, AsksAsOpenAiDoesAndNeverTheSameTwice) {
 }
 
 TEST(HttpTargetTest, PromptsOfIdsHaveExactlyTheLengthAndTheRange) {
-  TimedServer timed({.pieces = 2, .tokens = 5, .first = 1, .step = 1});
+  TimedServer timed({.name = "", .pieces = Evenly(2, 5, 1, 1)});
   HttpTargetOptions options = OptionsFor(timed.server());
   options.model = "named";
   options.prompt_ids = {100, 107};
@@ -328,7 +406,7 @@ TEST(HttpTargetTest, WhatIsNoHttp) {
 }
 
 TEST(HttpTargetTest, RunsAWholeWorkload) {
-  TimedServer timed({.pieces = 4, .tokens = 25, .first = 2, .step = 2});
+  TimedServer timed({.name = "", .pieces = Evenly(4, 25, 2, 2)});
   const auto target = HttpTarget::Connect(OptionsFor(timed.server())).value();
   const Workload workload{
       .name = "one", .warm_ups = 1, .cells = {{.work = {52, 100}, .runs = 2}}};  // the server counts 50

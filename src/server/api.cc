@@ -131,6 +131,8 @@ std::optional<HttpResponse> Api::Answer(const Call& call) {
       return Completions(call);
     case Endpoint::kInference:
       return Inference(call);
+    case Endpoint::kBenchmark:
+      return Benchmark(call);
     case Endpoint::kTokenize:
       return Tokenize(call);
     case Endpoint::kDetokenize:

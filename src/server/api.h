@@ -53,6 +53,7 @@ class Api final : public HttpHandler {
   std::optional<HttpResponse> ChatCompletions(const Call& call);
   std::optional<HttpResponse> Completions(const Call& call);
   std::optional<HttpResponse> Inference(const Call& call);
+  std::optional<HttpResponse> Benchmark(const Call& call);
   HttpResponse Tokenize(const Call& call) const;
   HttpResponse Detokenize(const Call& call) const;
   HttpResponse ApplyTemplate(const Call& call) const;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "server/api.h"
+#include "server/benchmark_run.h"
 #include "server/chat_parse.h"
 #include "server/completions_parse.h"
 #include "server/plain_parse.h"
@@ -125,6 +126,37 @@ std::optional<HttpResponse> Api::Inference(const Call& call) {
   submission.format = InferenceFormat();
   submission.stream = parsed->stream;
   return Submit(call, std::move(submission));
+}
+
+// While something runs or waits the figures would be of both, and others would wait for long.
+std::optional<HttpResponse> Api::Benchmark(const Call& call) {
+  auto parsed = ParseBenchmarkRequest(call.request.body);
+  if (!parsed.ok()) return ErrorResponse(parsed.error());
+  const int64_t context = call.backend->model().context_length;
+  BenchmarkWork work{.request = *parsed, .cases = BenchmarkCases(parsed->type, context), .seed = NextRandom()};
+  if (work.cases.empty()) {
+    return ErrorResponse(InvalidField(
+        "test_type", fmt::format("{} does not fit a context of {} tokens", BenchmarkTypeName(parsed->type), context)));
+  }
+  if (queue_.running() + queue_.waiting() > 0) {
+    ApiError error = QueueFull();
+    error.code = "busy";
+    error.message = fmt::format("a benchmark needs the engine for itself: {} running, {} waiting", queue_.running(),
+                                queue_.waiting());
+    return ErrorResponse(error);
+  }
+  auto job = MakeBenchmarkJob(
+      std::move(work), call.backend, call.exchange,
+      [this, endpoint = call.match.route->path](int status) { metrics_.CountRequest(endpoint, status); });
+  switch (queue_.Submit(job)) {
+    case JobQueue::Submitted::kAccepted:
+      return std::nullopt;
+    case JobQueue::Submitted::kFull:
+      return ErrorResponse(QueueFull());
+    case JobQueue::Submitted::kClosed:
+      break;
+  }
+  return ErrorResponse(ShuttingDown());
 }
 
 AnswerHead Api::MakeHead(const Call& call, std::string_view prefix, const GenerationFields& fields) {

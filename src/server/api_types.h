@@ -48,6 +48,13 @@ struct InferenceRequest {
   bool stream = false;
 };
 
+enum class BenchmarkType { kStandard, kStress, kMemory };
+
+struct BenchmarkRequest {
+  BenchmarkType type = BenchmarkType::kStandard;
+  int64_t iterations = 10;
+};
+
 struct TokenizeRequest {
   std::string content{};
   bool parse_special = true;

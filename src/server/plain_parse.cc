@@ -43,6 +43,22 @@ ApiResult<InferenceRequest> ParseInferenceRequest(std::string_view body) {
   });
 }
 
+ApiResult<BenchmarkRequest> ParseBenchmarkRequest(std::string_view body) {
+  return ParseFields<BenchmarkRequest>(body, [](FieldReader& fields, FirstError&, BenchmarkRequest& out) {
+    const std::string type = RequiredString(fields, "test_type");
+    if (type == "standard") {
+      out.type = BenchmarkType::kStandard;
+    } else if (type == "stress") {
+      out.type = BenchmarkType::kStress;
+    } else if (type == "memory") {
+      out.type = BenchmarkType::kMemory;
+    } else {
+      fields.Fail("test_type", "must be standard, stress or memory");
+    }
+    out.iterations = fields.Integer("iterations", 1, kMostBenchmarkIterations).value_or(out.iterations);
+  });
+}
+
 ApiResult<TokenizeRequest> ParseTokenizeRequest(std::string_view body) {
   return ParseFields<TokenizeRequest>(body, [](FieldReader& fields, FirstError&, TokenizeRequest& out) {
     out.content = RequiredString(fields, "content");

@@ -1,4 +1,4 @@
-// The bodies of the endpoints that are not OpenAI's: /inference, /tokenize, /detokenize.
+// The bodies of the endpoints that are not OpenAI's.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,10 @@
 namespace qnext::server {
 
 ApiResult<InferenceRequest> ParseInferenceRequest(std::string_view body);
+// At most kMostBenchmarkIterations.
+ApiResult<BenchmarkRequest> ParseBenchmarkRequest(std::string_view body);
+constexpr int64_t kMostBenchmarkIterations = 100;
+
 ApiResult<TokenizeRequest> ParseTokenizeRequest(std::string_view body);
 ApiResult<DetokenizeRequest> ParseDetokenizeRequest(std::string_view body);
 

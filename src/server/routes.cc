@@ -13,10 +13,11 @@ namespace {
 
 constexpr std::string_view kModelPrefix = "/v1/models/";
 
-constexpr std::array<Route, 12> kRoutes{{
+constexpr std::array<Route, 13> kRoutes{{
     {Endpoint::kChatCompletions, "POST", "/v1/chat/completions", true, true},
     {Endpoint::kCompletions, "POST", "/v1/completions", true, true},
     {Endpoint::kInference, "POST", "/inference", true, true},
+    {Endpoint::kBenchmark, "POST", "/benchmark", true, true},
     {Endpoint::kTokenize, "POST", "/tokenize", true, true},
     {Endpoint::kDetokenize, "POST", "/detokenize", true, true},
     {Endpoint::kApplyTemplate, "POST", "/apply-template", true, true},

@@ -13,6 +13,7 @@ enum class Endpoint {
   kChatCompletions,
   kCompletions,
   kInference,
+  kBenchmark,
   kTokenize,
   kDetokenize,
   kApplyTemplate,
