@@ -37,11 +37,11 @@ std::string CellRow(const BenchmarkCell& cell) {
 std::string_view Heading(CellKind kind) {
   switch (kind) {
     case CellKind::kContext:
-      return "\n## Full contexts\n\n";
+      return "## Full contexts\n\n";
     case CellKind::kMemory:
-      return "\n## Sizes of prompts\n\n";
+      return "## Sizes of prompts\n\n";
     default:
-      return "\n## Prompts and outputs\n\n";
+      return "## Prompts and outputs\n\n";
   }
 }
 
@@ -52,7 +52,7 @@ std::string Cells(const BenchmarkReport& report) {
     for (const BenchmarkCell& cell : report.cells) {
       if (cell.kind == kind) rows += CellRow(cell);
     }
-    if (!rows.empty()) out += fmt::format("{}{}{}", Heading(kind), kCellHead, rows);
+    if (!rows.empty()) out += fmt::format("{}{}{}{}", out.empty() ? "" : "\n", Heading(kind), kCellHead, rows);
   }
   const auto warm_ups = static_cast<int64_t>(report.warm_ups.size());
   out += fmt::format(

@@ -35,7 +35,7 @@ TEST(BenchmarkMarkdownTest, OnlyThe80BReachesTheTarget) {
 
 TEST(BenchmarkMarkdownTest, HasARowForEachCell) {
   const std::string text = FormatBenchmarkMarkdown(SampleReport());
-  ExpectHas(text, "Made up.\n\nAll \"of\" it");
+  ExpectHas(text, "Made up.\n\nAll \"of\" it: <b>&\xc3\xa4</b>\n\n## Prompts");
   ExpectHas(text, "## Prompts and outputs\n\n| prompt tokens | output tokens | runs |");
   ExpectHas(text, "| 50 | 3 | 2 | 9 (8…10) | 91.7 (83.3…100) | 550 (500…600) | 112 / 125 / 125 | 8 |\n");
   ExpectHas(text, "## Full contexts\n\n");
