@@ -9,6 +9,7 @@ std::vector<std::unique_ptr<Command>> AllCommands() {
   commands.push_back(MakeGenerateCommand());
   commands.push_back(MakeBatchCommand());
   commands.push_back(MakeBenchCommand());
+  commands.push_back(MakeEvalCommand());
   commands.push_back(MakePlanCommand());
   commands.push_back(MakeInspectCommand());
   commands.push_back(MakeSynthCommand());

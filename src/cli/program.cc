@@ -48,14 +48,6 @@ std::string CheckNumber(const std::string& kind, const std::string& text) {
   return "";
 }
 
-void CheckNumbers(CLI::App& command) {
-  for (CLI::Option* option : command.get_options()) {
-    const std::string kind = option->check_lname("seed") ? "seed" : option->get_type_name();
-    if (kind != "N" && kind != "K" && kind != "seed" && kind != "X") continue;
-    option->check(CLI::Validator([kind](std::string& text) { return CheckNumber(kind, text); }, "", "number"));
-  }
-}
-
 CommandLine UsageError(const std::string& message) {
   return {.command = nullptr, .exit_code = kExitUsage, .out = "", .error = OneLine(message)};
 }
@@ -103,6 +95,14 @@ CommandLine ParseRegistered(CLI::App& app, const Registered& known, const std::s
 }
 
 }  // namespace
+
+void CheckNumbers(CLI::App& command) {
+  for (CLI::Option* option : command.get_options()) {
+    const std::string kind = option->check_lname("seed") ? "seed" : option->get_type_name();
+    if (kind != "N" && kind != "K" && kind != "seed" && kind != "X") continue;
+    option->check(CLI::Validator([kind](std::string& text) { return CheckNumber(kind, text); }, "", "number"));
+  }
+}
 
 CommandLine ParseCommandLine(const std::vector<std::string>& arguments,
                              const std::vector<std::unique_ptr<Command>>& commands, const Environment& environment) {

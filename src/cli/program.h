@@ -32,6 +32,10 @@ struct CommandLine {
 CommandLine ParseCommandLine(const std::vector<std::string>& arguments,
                              const std::vector<std::unique_ptr<Command>>& commands, const Environment& environment);
 
+// Has the options of `command` whose type name says that they take numbers refuse what people do not write as numbers.
+// Whoever parses options by hand calls it as ParseCommandLine does.
+void CheckNumbers(CLI::App& command);
+
 // Parses, runs and reports: what main does. Returns the exit code.
 int RunProgram(const std::vector<std::string>& arguments, const Environment& environment);
 

@@ -35,16 +35,30 @@ Status Engine::Validate(const Request& request) const {
   return ValidateRequest(request, parts_.tokenizer.vocab_end(), context());
 }
 
-Status Engine::ScorePrompt(std::span<const int32_t> ids, int64_t top_logprobs,
-                           FunctionRef<bool(std::span<const PromptScore>)> on_scores) try {
-  const int32_t vocab_end = parts_.tokenizer.vocab_end();
+Status Engine::CheckPrompt(std::span<const int32_t> ids) const {
   if (ids.empty() || static_cast<int64_t>(ids.size()) > context()) {
     return InvalidArgument(fmt::format("prompt: {} tokens, and the context has {}", ids.size(), context()));
   }
   for (const int32_t id : ids) {
-    if (id < 0 || id >= vocab_end) return InvalidArgument(fmt::format("prompt: {} is no token id", id));
+    if (id < 0 || id >= parts_.tokenizer.vocab_end()) {
+      return InvalidArgument(fmt::format("prompt: {} is no token id", id));
+    }
   }
-  return qnext::ScorePrompt(*parts_.model, ids, vocab_end, top_logprobs, on_scores);
+  return {};
+}
+
+Status Engine::ReadLogits(std::span<const int32_t> ids, int64_t from,
+                          FunctionRef<Status(int64_t place, std::span<const float> logits)> on_logits) try {
+  QNEXT_RETURN_IF_ERROR(CheckPrompt(ids));
+  return qnext::ReadLogits(*parts_.model, ids, from, on_logits);
+} catch (const std::bad_alloc&) {
+  return ResourceExhausted(fmt::format("the system has no memory left for the logits of {} tokens", ids.size()));
+}
+
+Status Engine::ScorePrompt(std::span<const int32_t> ids, int64_t top_logprobs,
+                           FunctionRef<bool(std::span<const PromptScore>)> on_scores) try {
+  QNEXT_RETURN_IF_ERROR(CheckPrompt(ids));
+  return qnext::ScorePrompt(*parts_.model, ids, parts_.tokenizer.vocab_end(), top_logprobs, on_scores);
 } catch (const std::bad_alloc&) {
   return ResourceExhausted(fmt::format("the system has no memory left for scoring a prompt of {} tokens", ids.size()));
 }

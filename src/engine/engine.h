@@ -98,6 +98,10 @@ class Engine {
   // How likely each token of a prompt is (engine/prompt_scores.h), apart from any request.
   Status ScorePrompt(std::span<const int32_t> ids, int64_t top_logprobs,
                      FunctionRef<bool(std::span<const PromptScore>)> on_scores);
+  // The logits of a text's places themselves (engine/prompt_scores.h). Of each, those from tokenizer().vocab_end() on
+  // are padding.
+  Status ReadLogits(std::span<const int32_t> ids, int64_t from,
+                    FunctionRef<Status(int64_t place, std::span<const float> logits)> on_logits);
 
   // Runs one request to its end. A request that is wrong, and a model that breaks, are errors; one that is cancelled
   // has a result with what there was. `arrival` is when the request came in, if that was earlier.
@@ -105,6 +109,9 @@ class Engine {
                                     std::optional<SteadyTime> arrival = std::nullopt);
 
  private:
+  // Whether these can be run as a prompt.
+  Status CheckPrompt(std::span<const int32_t> ids) const;
+
   EngineParts parts_;
   std::vector<float> logits_;  // [V]
 };

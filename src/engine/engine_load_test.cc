@@ -109,6 +109,40 @@ TEST(EngineLoadTest, ScoresAPromptAsItScoresAnswers) {
   EXPECT_EQ(engine.ScorePrompt(none, 0, take).code(), StatusCode::kInvalidArgument);
 }
 
+// The logits of a text's places give the scores of its tokens, from any place on.
+TEST(EngineLoadTest, LogitsOfAText) {
+  Engine& engine = TinyEngine();
+  std::string text;
+  for (int i = 0; i < 80; ++i) text += "The capital of France is Paris. ";
+  const std::vector<int32_t> ids = engine.tokenizer().Encode(text);
+  ASSERT_GT(ids.size(), 260u);  // two pieces
+  std::vector<PromptScore> scores;
+  ASSERT_TRUE(engine
+                  .ScorePrompt(ids, 0,
+                               [&](std::span<const PromptScore> some) {
+                                 scores.insert(scores.end(), some.begin(), some.end());
+                                 return true;
+                               })
+                  .ok());
+  LogprobReader reader(engine.tokenizer().vocab_end(), 0);
+  for (const int64_t from : {int64_t{0}, int64_t{100}, int64_t{256}, int64_t{257}}) {
+    int64_t next = from;
+    const Status status = engine.ReadLogits(ids, from, [&](int64_t place, std::span<const float> logits) -> Status {
+      EXPECT_EQ(place, next++);
+      QNEXT_RETURN_IF_ERROR(reader.Read(logits));
+      const PromptScore& score = scores[static_cast<size_t>(place + 1)];
+      EXPECT_NEAR(reader.Of(score.id), score.logprob, 1e-3) << place;
+      return {};
+    });
+    ASSERT_TRUE(status.ok()) << status.message();
+    EXPECT_EQ(next, static_cast<int64_t>(ids.size()) - 1);
+  }
+  EXPECT_EQ(engine.ReadLogits(ids, 0, [](int64_t, std::span<const float>) { return Cancelled("enough"); }).code(),
+            StatusCode::kCancelled);
+  EXPECT_EQ(engine.ReadLogits({}, 0, [](int64_t, std::span<const float>) { return Status(); }).code(),
+            StatusCode::kInvalidArgument);
+}
+
 // On any machine and in any build: a GPU if there is one, and otherwise the reason.
 TEST(EngineLoadTest, TakesTheGpuThatThereIsOrSaysWhyNot) {
   const auto load = [](Device device) {

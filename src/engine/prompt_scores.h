@@ -24,4 +24,10 @@ struct PromptScore {
 Status ScorePrompt(LanguageModel& model, std::span<const int32_t> ids, int32_t vocab_end, int64_t top_logprobs,
                    FunctionRef<bool(std::span<const PromptScore>)> on_scores);
 
+// Runs `ids` through the model anew, a piece at a time, and calls `on_logits` for the logits [V] of each place from
+// `from` on but the last, in order: those of place i tell of ids[i + 1]. An error of `on_logits` ends it and is
+// returned. The sequence is then good for Reset only. Takes memory for the logits of a piece.
+Status ReadLogits(LanguageModel& model, std::span<const int32_t> ids, int64_t from,
+                  FunctionRef<Status(int64_t place, std::span<const float> logits)> on_logits);
+
 }  // namespace qnext
