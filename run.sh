@@ -4,6 +4,7 @@
 #   ./run.sh                        first contact: packages, build, an answer of the bundled tiny model, the short benchmark
 #   ./run.sh <command> [options]    any qnext command (./run.sh --help lists them), for example
 #   ./run.sh chat --model DIR       a conversation with the checkpoint in DIR
+#   ./run.sh prove --model DIR      the proof of the checkpoint in DIR on this machine: PASS or FAIL, and one folder to send
 #
 # Says nothing of its own when everything is up to date. The program is build/qnext.
 set -euo pipefail

@@ -8,6 +8,7 @@ std::vector<std::unique_ptr<Command>> AllCommands() {
   commands.push_back(MakeChatCommand());
   commands.push_back(MakeGenerateCommand());
   commands.push_back(MakeBatchCommand());
+  commands.push_back(MakeProveCommand());
   commands.push_back(MakeBenchCommand());
   commands.push_back(MakeEvalCommand());
   commands.push_back(MakePlanCommand());

@@ -222,7 +222,7 @@ TEST_F(RealCommandsTest, EveryOptionOfEveryCommandIsExplained) {
 
 TEST_F(RealCommandsTest, HelpListsAllButTheDevelopersCommands) {
   const std::string help = Parse({"--help"}).out;
-  for (const char* name : {"chat", "generate", "bench", "plan", "inspect"})
+  for (const char* name : {"chat", "generate", "prove", "bench", "eval", "plan", "inspect"})
     EXPECT_NE(help.find(name), std::string::npos);
   EXPECT_EQ(help.find("logits"), std::string::npos);
 }
@@ -250,6 +250,9 @@ TEST_F(RealCommandsTest, UsageErrorsAreFoundBeforeAnythingIsLoaded) {
       {{"eval", "--model", "x", "--text", "y", "--temp", "z"}, "--temp: only with --against"},
       {{"eval", "--model", "x", "--text", "y", "--against", "--kv int2"},
        "--against: --kv: bf16, fp8, int8 or f32, not \"int2\""},
+      {{"prove"}, "--model or --synthetic: exactly one of them is needed"},
+      {{"prove", "--model", "x", "--seconds", "0"}, "--seconds: must be in (0, 1e6]"},
+      {{"prove", "--model", "x", "--repetitions", "0"}, "--repetitions: must be at least 1"},
       {{"generate", "--model", "x"}, "--prompt or --prompt-file: exactly one of them is needed"},
       {{"generate", "--model", "x", "--prompt", "a", "--prompt-file", "b"},
        "--prompt or --prompt-file: exactly one of them is needed"},
@@ -315,6 +318,7 @@ TEST_F(RealCommandsTest, GoodUsageIsAccepted) {
         {"bench", "memory", "--model", "x", "--machine", "reference"},
         {"inspect", "--model", "x", "--json"},
         {"eval", "--model", "x", "--text", "y", "--against", "--kv fp8 --dense-weights int8", "--temp-limit", "1GB"},
+        {"prove", "--model", "x", "--seconds", "12.5", "--skip-rates", "--ctx", "4096"},
         {"serve", "--synthetic", "80b-a"},
         {"generate", "--synthetic", "80b-b-4layers", "--routing", "recency", "--prompt", "a"},
         {"chat", "--model", "x", "--routing", "real"},
