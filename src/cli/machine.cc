@@ -67,4 +67,15 @@ ProcessMemory ReadProcessMemory() {
   return {.resident_bytes = ProcBytes(status, "VmRSS"), .peak_bytes = ProcBytes(status, "VmHWM")};
 }
 
+bool ResetPeakMemory() {
+  // "5": VmHWM becomes VmRSS (proc(5), since Linux 4.0).
+  std::ofstream file("/proc/self/clear_refs");
+  file << "5" << std::flush;
+  if (!file) return false;
+  // Some systems have the file and do nothing; pages that come meanwhile are few.
+  const ProcessMemory memory = ReadProcessMemory();
+  constexpr int64_t kMeanwhile = int64_t{16} << 20;
+  return memory.peak_bytes <= memory.resident_bytes + kMeanwhile;
+}
+
 }  // namespace qnext

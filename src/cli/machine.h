@@ -20,6 +20,10 @@ ProcessMemory ReadProcessMemory();
 // Memory that could be had now (MemAvailable); 0: the system does not say.
 int64_t AvailableMemory();
 
+// Lets the peak begin anew from what is resident now, so that it says nothing of work that is over. False where the
+// system does not let this process do so: the peak is then still that of its whole life.
+bool ResetPeakMemory();
+
 // The number of bytes in a line "VmHWM:   1234 kB" of `text`; 0 if there is none. For /proc files.
 int64_t ProcBytes(const std::string& text, const std::string& name);
 

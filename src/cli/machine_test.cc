@@ -1,6 +1,9 @@
 #include "cli/machine.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <cstring>
 
 #include "bench/machine_report.h"
 #include "plan/machine_rates.h"
@@ -57,6 +60,19 @@ TEST(MachineTest, PlansReadWhatBenchMachineWrites) {
   EXPECT_EQ(rates->vram_bytes, int64_t{16} << 30);
   report.gpu.reset();
   EXPECT_FALSE(ParseMachineRates(FormatMachineJson(report), "machine.json").ok());
+}
+
+TEST(MachineTest, ThePeakBeginsAnew) {
+  constexpr size_t kBytes = size_t{256} << 20;
+  // Not from the heap, which may keep what it is given back.
+  void* memory = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  std::memset(memory, 1, kBytes);
+  ::munmap(memory, kBytes);
+  const int64_t before = ReadProcessMemory().peak_bytes;
+  EXPECT_GE(before, static_cast<int64_t>(kBytes));
+  if (!ResetPeakMemory()) GTEST_SKIP() << "this system does not let a process reset its peak";
+  EXPECT_LT(ReadProcessMemory().peak_bytes, before - static_cast<int64_t>(kBytes / 2));
 }
 
 }  // namespace

@@ -32,6 +32,7 @@
 #include "engine/chat_session.h"
 #include "engine/device.h"
 #include "engine/model_files.h"
+#include "hw/disk_probe.h"
 #include "text/utf8.h"
 
 namespace qnext {
@@ -177,10 +178,11 @@ class Proof {
 
   Result<Outcome> Rates() {
     if (options_.skip_rates) return Skip("--skip-rates");
+    const std::string disk = DiskToMeasure(options_.model.model);
     Status status = OnOwnThread([&]() -> Status {
       QNEXT_ASSIGN_OR_RETURN(MachineReport machine,
                              MeasureMachine({.repeats = kRateRepeats,
-                                             .disk_path = options_.model.model,
+                                             .disk_path = disk,
                                              .device = options_.model.device,
                                              .progress = [&](int64_t step, int64_t steps, const std::string& what) {
                                                Log(fmt::format("step {} of {}: {}", step, steps, what));
@@ -190,7 +192,10 @@ class Proof {
       QNEXT_RETURN_IF_ERROR(Write("machine.json", machine_json_));
       return Write("machine.md", FormatMachineMarkdown(machine));
     });
+    // Measuring walks through gigabytes, which are not the model's.
+    peak_is_the_models_ = ResetPeakMemory();
     if (!status.ok()) return status;
+    if (disk.empty()) return Done("in machine.md, without the disk: no file of 64 MiB is there to read");
     return Done("in machine.md");
   }
 
@@ -217,10 +222,14 @@ class Proof {
     QNEXT_ASSIGN_OR_RETURN(const PlanModel model, report_.synthetic ? PlanModel::FromKind(flags.synthetic)
                                                                     : PlanModel::FromFolder(flags.model));
     QNEXT_ASSIGN_OR_RETURN(const int64_t context, ChooseContext(flags.ctx, model.config()));
-    Result<MachineRates> rates = machine_json_.empty() ? Result<MachineRates>(*BuiltInMachine("laptop"))
-                                                       : ParseMachineRates(machine_json_, "machine.json");
-    std::string of = rates.ok() && !machine_json_.empty() ? "this machine's rates" : "the rates of an assumed laptop";
-    if (!rates.ok()) rates = *BuiltInMachine("laptop");
+    const bool measured = !machine_json_.empty();
+    Result<MachineRates> rates =
+        measured ? ParseMachineRates(machine_json_, "machine.json") : *BuiltInMachine("laptop");
+    const std::string of = rates.ok() && measured ? "this machine's rates" : "the rates of an assumed laptop";
+    if (!rates.ok()) {
+      Log("the plan assumes a laptop's rates: " + rates.status().message());
+      rates = *BuiltInMachine("laptop");
+    }
     const Result<DeviceMemory> gpu =
         flags.device == "cpu" ? Result<DeviceMemory>(Unsupported("not asked for")) : ReadDeviceMemory();
     int64_t vram = gpu.ok() ? std::max<int64_t>(0, gpu->total - gpu->used - kVramMargin) : kAssumedVram;
@@ -390,6 +399,11 @@ class Proof {
     report_.used = ReadMemoryUsed(report_.memory);
     report_.weight_bytes = engine_->info().weight_bytes;
     report_.peak_bytes = ReadProcessMemory().peak_bytes;
+    if (!peak_is_the_models_) {
+      report_.caveats.emplace_back(
+          "The system does not let the peak of RAM be reset: it includes the measuring of the machine's rates. "
+          "--skip-rates leaves that out.");
+    }
     if (report_.memory.empty()) {
       return Done(fmt::format("{} of weights, {} at most in use (on the CPU nothing else is planned)",
                               FormatBytes(report_.weight_bytes), FormatBytes(report_.peak_bytes)));
@@ -424,6 +438,7 @@ class Proof {
   std::ofstream log_;
   ProveReport report_;
   std::string machine_json_;  // empty: not measured
+  bool peak_is_the_models_ = true;
   std::unique_ptr<Engine> engine_;
   std::optional<InterruptFlag> interrupt_;
   Status saved_;
@@ -431,6 +446,20 @@ class Proof {
 };
 
 }  // namespace
+
+std::string DiskToMeasure(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::directory_iterator entries(folder, error);
+  if (folder.empty() || error) return "";
+  for (; entries != std::filesystem::directory_iterator(); entries.increment(error)) {
+    if (error) break;
+    std::error_code unreadable;  // of a link that leads nowhere
+    if (!entries->is_regular_file(unreadable) || unreadable) continue;
+    const uintmax_t bytes = entries->file_size(unreadable);
+    if (!unreadable && bytes >= static_cast<uintmax_t>(kLeastDiskProbeBytes)) return folder;
+  }
+  return "";
+}
 
 Status CheckProveOptions(const ProveOptions& options) {
   if (options.repetitions && *options.repetitions < 1) return InvalidArgument("--repetitions: must be at least 1");

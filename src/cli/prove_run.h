@@ -19,6 +19,9 @@ struct ProveOptions {
 
 Status CheckProveOptions(const ProveOptions& options);
 
+// `folder` where it holds a file that is large enough to measure a disk with, otherwise nothing.
+std::string DiskToMeasure(const std::string& folder);
+
 // The options have passed the check. An error where the verdict is FAIL (the folder is there all the same, and says
 // why), where the folder cannot be written, and kCancelled after Ctrl-C.
 Status RunProof(const ProveOptions& options);
