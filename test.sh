@@ -234,7 +234,7 @@ fi
 # Left out under sanitizers, where these take minutes: the same kernels over large shapes once more (ragged ones and the int8
 # paths of the whole model stay), and whole commands that print figures about the 80B.
 repeated='*Matmul.RealShapes:Golden.EveryCpuPathInFloat32:Inspect.An80BCheckpointInSeconds:BenchRunsTest.MachineReportOnDisk'
-repeated+=':PlanCommand.BoundOfAMeasuredRun'
+repeated+=':PlanCommand.BoundOfAMeasuredRun:BenchKindsTest.Stress*:BenchKindsTest.Memory*'
 if build_or_record "C++, address and undefined" asan; then
   python_suite "cli/test_bad_input, address, undefined" asan-bad-input.log tests/cli/test_bad_input.py --qnext build/asan/bin/qnext
   ctest_suite "C++, address and undefined" asan "-$repeated"

@@ -97,10 +97,15 @@ TEST_F(BenchKindsTest, StressTellsTheDrift) {
 }
 
 TEST_F(BenchKindsTest, StressEndsWithItsTime) {
-  const Outcome outcome = Bench("stress", {"--time-limit", "0.4"});
-  ASSERT_EQ(outcome.exit_code, kExitDone) << outcome.error;
-  EXPECT_GE(Read().seconds, 0.4);
-  EXPECT_FALSE(Read().cells.empty());
+  // On a slow machine the first run, which does not count, may take all of a short time.
+  for (const double limit : {0.4, 2.0, 10.0, 50.0}) {
+    std::filesystem::remove_all(out());
+    const Outcome outcome = Bench("stress", {"--time-limit", std::to_string(limit)});
+    ASSERT_EQ(outcome.exit_code, kExitDone) << outcome.error;
+    EXPECT_GE(Read().seconds, limit);
+    if (!Read().cells.empty()) return;
+  }
+  FAIL() << "no run has been counted";
 }
 
 TEST_F(BenchKindsTest, MemoryMeasuresSizesAndPredictsBudgets) {
